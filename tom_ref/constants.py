@@ -1,0 +1,174 @@
+"""Every number of ToM/1, once, with its unit and its reason.
+
+A constant's docstring is its "why" in the specification's table of parameters, which is generated from
+this file.  Units are in the names' docstrings: ``ms`` are milliseconds, ``bytes`` are octets.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+# --- versions and clocks ------------------------------------------------------------------------------
+
+VERSION: Final = 1
+"""number: the protocol version this document describes; one byte in every signed structure."""
+
+EPS: Final = 5_000
+"""ms: the most by which an honest node's clock may differ from true time; estimated from link offsets."""
+
+MAX_TTL: Final = 24 * 3_600_000
+"""ms: the longest lifetime of a message: the network remembers nothing for longer than a day."""
+
+DEFAULT_TTL: Final = MAX_TTL
+"""ms: the lifetime of a message whose sender names none."""
+
+# --- sizes --------------------------------------------------------------------------------------------
+
+MAX_CONTENT: Final = 1_048_576
+"""bytes: the largest content an application may send as one message (1 MiB)."""
+
+MAX_PAYLOAD: Final = MAX_CONTENT + 256
+"""bytes: the largest ciphertext of an envelope: content, session header and authentication tag."""
+
+MAX_EXTENSIONS: Final = 16
+"""count: the most extensions in one list; enough to negotiate with, too few to flood with."""
+
+MAX_EXTENSION_BYTES: Final = 4_096
+"""bytes: the most that one list of extensions may occupy, its count included."""
+
+MAX_HEADER: Final = 512 + MAX_EXTENSION_BYTES
+"""bytes: the largest envelope header."""
+
+MAX_HOPS: Final = 32
+"""count: the highest hop limit an envelope may carry; a trail holds one stamp a hop."""
+
+MAX_FRAME: Final = MAX_PAYLOAD + 16_384
+"""bytes: the largest frame a link carries; the largest envelope with its header and a full trail fits."""
+
+MAX_ADDRESSES: Final = 8
+"""count: the most addresses in one descriptor."""
+
+MAX_ADDRESS_BYTES: Final = 255
+"""bytes: the longest address text; its length is one byte."""
+
+MAX_DESCRIPTOR: Final = 8_192
+"""bytes: the largest descriptor, addresses, extensions and signature included."""
+
+MAX_REASON_BYTES: Final = 40
+"""bytes: the longest reason code on the wire."""
+
+# --- identity -----------------------------------------------------------------------------------------
+
+PREKEY_INTERVAL: Final = 24 * 3_600_000
+"""ms: a new signed prekey is published this often."""
+
+PREKEY_VALIDITY: Final = 24 * 3_600_000 + MAX_TTL
+"""ms: how long a signed prekey may be used after it was published: one interval and one lifetime, so that
+an initial message written on the last moment can still be opened when it arrives."""
+
+PREKEY_ERASE_AFTER: Final = MAX_TTL + 2 * EPS
+"""ms: the prekey's secret is erased this long after its validity ended."""
+
+# --- link ---------------------------------------------------------------------------------------------
+
+MAX_NOISE_MESSAGE: Final = 65_535
+"""bytes: the largest Noise message, by the Noise specification."""
+
+LINK_WINDOW: Final = 4 * 1_048_576
+"""bytes: how much a link may send before its peer grants more; holds three of the largest frames."""
+
+MAX_STREAMS: Final = 16
+"""count: the most frames that may be in transit at once in one direction of a link."""
+
+CHUNK_SIZE: Final = 16_384
+"""bytes: the most data in one chunk, so that a small frame never waits long behind a large one."""
+
+SEND_QUEUE_HIGH: Final = 2 * 1_048_576
+"""bytes: above this much queued data a link says it is not writable."""
+
+SEND_QUEUE_LOW: Final = 524_288
+"""bytes: once not writable, a link is writable again below this much."""
+
+SEND_QUEUE_CAP: Final = 8 * 1_048_576
+"""bytes: a link refuses frames beyond this much queued data."""
+
+HANDSHAKE_TIMEOUT: Final = 10_000
+"""ms: a handshake that is not complete by then is given up."""
+
+REKEY_MESSAGES: Final = 65_536
+"""count: a sender replaces its link key after this many Noise messages."""
+
+REKEY_INTERVAL: Final = 900_000
+"""ms: a sender replaces its link key after this long, when it has anything to send."""
+
+REKEY_GRACE: Final = 2
+"""factor: a receiver refuses a key used for more than this many times the sender's limits."""
+
+PING_INTERVAL: Final = 20_000
+"""ms: a link that heard nothing for this long sends a ping."""
+
+IDLE_TIMEOUT: Final = 60_000
+"""ms: a link that heard nothing for this long is closed."""
+
+# --- session ------------------------------------------------------------------------------------------
+
+MAX_SKIPPED_KEYS: Final = 256
+"""count: the most message keys a session keeps for messages that have not arrived."""
+
+MAX_SESSIONS_PER_PEER: Final = 4
+"""count: the most sessions kept with one peer; two suffice for simultaneous initiation, the others are
+sessions that a restored or reinstalled peer began anew."""
+
+# --- delivery -----------------------------------------------------------------------------------------
+
+RETRY_FIRST: Final = 2_000
+"""ms: a sender that saw no receipt for this long tries the next way."""
+
+RETRY_MAX: Final = 60_000
+"""ms: the pause between attempts doubles up to this."""
+
+MAX_PENDING: Final = 4_096
+"""count: the most messages a node keeps for which no receipt has come; more are refused."""
+
+MAX_PENDING_BYTES: Final = 64 * 1_048_576
+"""bytes: the most payload a node keeps for which no receipt has come; more is refused."""
+
+MAX_IN_FLIGHT: Final = 65_536
+"""count: the most messages a relay remembers the way back for; more are refused."""
+
+MAX_INBOX: Final = 4_096
+"""count: the most messages kept for an application that has not acknowledged them; more are refused."""
+
+MAX_INBOX_BYTES: Final = 64 * 1_048_576
+"""bytes: the most plaintext kept for an application that has not acknowledged it; more is refused."""
+
+MAX_SEEN: Final = 262_144
+"""count: the most receipts a recipient remembers, so that nothing is shown twice; more are refused."""
+
+MAX_DESCRIPTORS: Final = 4_096
+"""count: the most descriptors of other nodes that a node keeps."""
+
+MAX_QUERIES: Final = 1_024
+"""count: the most nodes whose descriptor is being asked for at once."""
+
+
+class Purpose(enum.StrEnum):
+    """The named draws of entropy.  A name, not a position in a stream: a port is free in its order."""
+
+    IDENTITY_SECRET = "identity/secret"
+    """32 bytes: the node's one secret."""
+    IDENTITY_SALT = "identity/salt"
+    """16 bytes: the salt of a passphrase."""
+    IDENTITY_PREKEY = "identity/prekey"
+    """32 bytes: the secret of a signed prekey."""
+    LINK_EPHEMERAL = "link/ephemeral"
+    """32 bytes: the Noise ephemeral key of one handshake."""
+    LINK_PING = "link/ping"
+    """8 bytes: the nonce of a ping."""
+    SESSION_EPHEMERAL = "session/ephemeral"
+    """32 bytes: the X3DH ephemeral key of an initiated session."""
+    SESSION_RATCHET = "session/ratchet"
+    """32 bytes: a ratchet key pair."""
+    GREASE = "grease"
+    """Reserved values sent to keep ports tolerant (RFC 8701)."""

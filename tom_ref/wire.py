@@ -1,0 +1,302 @@
+"""The bytes of ToM/1, declared once with ``construct``: no logic, no checks, no defaults.
+
+Every format of the specification stands here and nowhere else.  The byte tables in ``spec/`` are generated
+from these declarations (a field's note is the text behind ``*``); :mod:`tom_ref.codec` applies the caps,
+the ranges and the canonical rules.  Integers are big-endian and of fixed width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from construct import (
+    Array,
+    Byte,
+    Bytes,
+    Const,
+    GreedyBytes,
+    Int16ub,
+    Int32ub,
+    Int64ub,
+    Struct,
+    this,
+)
+
+# --- extensions ---------------------------------------------------------------------------------------
+
+EXTENSION: Final = Struct(
+    "type" / Int16ub * "bit 15 set: critical",
+    "length" / Int16ub * "length of the value",
+    "value" / Bytes(this.length) * "the extension's own content",
+)
+
+EXTENSIONS: Final = Struct(
+    "count" / Byte * "0 to 16",
+    "items" / Array(this.count, EXTENSION) * "types strictly ascending",
+)
+
+# --- identity -----------------------------------------------------------------------------------------
+
+ADDRESS: Final = Struct(
+    "transport" / Byte * "1 TCP, 2 WebSocket, 3 WebRTC, 4 memory",
+    "length" / Byte * "1 to 255",
+    "text" / Bytes(this.length) * "UTF-8, for example 192.0.2.7:7700",
+)
+
+DESCRIPTOR_BODY: Final = Struct(
+    "version" / Byte * "1",
+    "node_id" / Bytes(32) * "Ed25519 public key",
+    "vrf_key" / Bytes(32) * "ECVRF public key",
+    "link_key" / Bytes(32) * "X25519 public key, the Noise static key",
+    "session_key" / Bytes(32) * "X25519 public key, the session identity",
+    "prekey_id" / Int32ub * "names the signed prekey",
+    "prekey" / Bytes(32) * "X25519 public key",
+    "prekey_from" / Int64ub * "ms; the prekey may be used from then",
+    "prekey_until" / Int64ub * "ms; and until then",
+    "min_version" / Byte * "lowest protocol version spoken",
+    "max_version" / Byte * "highest protocol version spoken",
+    "created_at" / Int64ub * "ms; the newest descriptor wins",
+    "address_count" / Byte * "0 to 8",
+    "addresses" / Array(this.address_count, ADDRESS) * "where the node listens, in order of preference",
+    "extensions" / EXTENSIONS * "list of extensions",
+)
+
+DESCRIPTOR: Final = Struct(
+    "body" / DESCRIPTOR_BODY * "the signed fields",
+    "signature" / Bytes(64) * 'Ed25519 by node_id over labelled("ToM/1 descriptor", body)',
+)
+
+# --- handshake ----------------------------------------------------------------------------------------
+
+HANDSHAKE_PAYLOAD: Final = Struct(
+    "version" / Byte * "1",
+    "length" / Int16ub * "length of the descriptor",
+    "descriptor" / Bytes(this.length) * "the sender's descriptor",
+    "extensions" / EXTENSIONS * "list of extensions",
+)
+
+# --- link records -------------------------------------------------------------------------------------
+
+RECORD: Final = Struct(
+    "type" / Byte * "1 to 6 below; 0x80 and above are ignored when unknown",
+    "length" / Int16ub * "length of the body",
+    "body" / Bytes(this.length) * "by type",
+)
+
+RECORD_CHUNK: Final = Struct(
+    "stream" / Int32ub * "names the frame; rises by one a frame and direction",
+    "total" / Int32ub * "length of the whole frame",
+    "offset" / Int32ub * "where this data belongs",
+    "data" / GreedyBytes * "1 to 16,384 bytes",
+)
+
+RECORD_WINDOW: Final = Struct(
+    "limit" / Int64ub * "chunk data the peer may send, counted from the beginning of the link",
+)
+
+RECORD_PING: Final = Struct(
+    "nonce" / Int64ub * "repeated in the answer",
+    "sent_at" / Int64ub * "ms by the asking clock",
+)
+
+RECORD_PONG: Final = Struct(
+    "nonce" / Int64ub * "of the ping",
+    "ping_sent_at" / Int64ub * "of the ping",
+    "received_at" / Int64ub * "ms by the answering clock, when the ping came",
+    "sent_at" / Int64ub * "ms by the answering clock, when the answer left",
+)
+
+RECORD_REKEY: Final = Struct(
+    "generation" / Int32ub * "1 for the first new key of this direction, then 2, 3, ...",
+)
+
+RECORD_CLOSE: Final = Struct(
+    "reason" / GreedyBytes * "a reason code in ASCII",
+)
+
+# --- envelope -----------------------------------------------------------------------------------------
+
+HEADER: Final = Struct(
+    "version" / Byte * "1",
+    "kind" / Byte * "1 application message",
+    "subnet" / Bytes(32) * "subnet id",
+    "term" / Int64ub * "number of the term whose draft the route follows",
+    "sender" / Bytes(32) * "NodeId",
+    "recipient" / Bytes(32) * "NodeId",
+    "created_at" / Int64ub * "ms by the sender's clock",
+    "ttl" / Int32ub * "ms, 1 to 86,400,000",
+    "hop_limit" / Byte * "1 to 32: the most stamps the trail may hold",
+    "extensions" / EXTENSIONS * "list of extensions",
+    "payload_length" / Int32ub * "length of the payload",
+    "payload_hash" / Bytes(32) * "SHA-256 of the payload",
+)
+
+HEADER_PREFIX: Final = Struct(*HEADER.subcons[:-2])
+
+STAMP: Final = Struct(
+    "arrived_at" / Int64ub * "ms by the stamping node's clock, when the message arrived there",
+    "next_hop" / Bytes(32) * "NodeId of the node this copy is handed to",
+    "signature" / Bytes(64) * "Ed25519 by the node that the stamp before names",
+)
+
+ENVELOPE: Final = Struct(
+    "type" / Const(b"\x01") * "frame type",
+    "header_length" / Int16ub * "length of the header",
+    "header" / Bytes(this.header_length) * "the signed header",
+    "signature" / Bytes(64) * 'Ed25519 by the sender over labelled("ToM/1 header", header)',
+    "work_nonce" / Int64ub * "proof of work; 0 when none is asked for",
+    "trail_count" / Byte * "1 to hop_limit",
+    "trail" / Array(this.trail_count, STAMP) * "one stamp a hop, the sender's first",
+    "payload" / GreedyBytes * "the ciphertext",
+)
+
+# --- other frames -------------------------------------------------------------------------------------
+
+RECEIPT_BODY: Final = Struct(
+    "version" / Byte * "1",
+    "message_id" / Bytes(32) * "of the message received",
+    "subnet" / Bytes(32) * "as in the header",
+    "term" / Int64ub * "as in the header",
+    "sender" / Bytes(32) * "as in the header",
+    "recipient" / Bytes(32) * "who signs",
+    "relay" / Bytes(32) * "the node that handed the message over; zeros when it was the sender",
+    "created_at" / Int64ub * "as in the header",
+    "ttl" / Int32ub * "as in the header",
+    "received_at" / Int64ub * "ms by the recipient's clock",
+    "extensions" / EXTENSIONS * "list of extensions",
+)
+
+RECEIPT: Final = Struct(
+    "type" / Const(b"\x02") * "frame type",
+    "body" / RECEIPT_BODY * "the signed fields",
+    "signature" / Bytes(64) * 'Ed25519 by the recipient over labelled("ToM/1 receipt", body)',
+)
+
+TRAIL_REPORT: Final = Struct(
+    "type" / Const(b"\x03") * "frame type",
+    "message_id" / Bytes(32) * "of the message on its way",
+    "trail_count" / Byte * "1 to 32",
+    "trail" / Array(this.trail_count, STAMP) * "the trail as it left the reporting hop",
+)
+
+REFUSAL: Final = Struct(
+    "type" / Const(b"\x04") * "frame type",
+    "message_id" / Bytes(32) * "of the envelope that was not taken",
+    "length" / Byte * "1 to 40",
+    "reason" / Bytes(this.length) * "a reason code in ASCII",
+)
+
+DESCRIPTOR_QUERY: Final = Struct(
+    "type" / Const(b"\x05") * "frame type",
+    "node_id" / Bytes(32) * "whose descriptor is wanted",
+)
+
+DESCRIPTOR_ANSWER: Final = Struct(
+    "type" / Const(b"\x06") * "frame type",
+    "node_id" / Bytes(32) * "whose descriptor follows",
+    "length" / Int16ub * "length of the descriptor; 0: not known here",
+    "descriptor" / Bytes(this.length) * "the newest descriptor known",
+)
+
+# --- session ------------------------------------------------------------------------------------------
+
+SESSION_REGULAR: Final = Struct(
+    "suite" / Byte * "1",
+    "type" / Const(b"\x02") * "regular message",
+    "session_id" / Bytes(16) * "names the session",
+    "ratchet_key" / Bytes(32) * "the sender's present ratchet key",
+    "previous_count" / Int32ub * "messages in the sender's previous chain",
+    "number" / Int32ub * "of this message in its chain",
+    "ciphertext" / GreedyBytes * "ChaCha20-Poly1305, 16 bytes longer than the content",
+)
+
+SESSION_INITIAL: Final = Struct(
+    "suite" / Byte * "1",
+    "type" / Const(b"\x01") * "initial message",
+    "session_id" / Bytes(16) * "names the session",
+    "session_key" / Bytes(32) * "the initiator's session identity",
+    "ephemeral" / Bytes(32) * "the initiator's X3DH ephemeral key",
+    "prekey_id" / Int32ub * "the recipient's signed prekey that was used",
+    "ratchet_key" / Bytes(32) * "the sender's present ratchet key",
+    "previous_count" / Int32ub * "messages in the sender's previous chain",
+    "number" / Int32ub * "of this message in its chain",
+    "ciphertext" / GreedyBytes * "ChaCha20-Poly1305, 16 bytes longer than the content",
+)
+
+# --- stored records (local: never on the wire) ---------------------------------------------------------
+
+STORED_PENDING: Final = Struct(
+    "version" / Byte * "1",
+    "state" / Byte * "1 pending, 2 sent, 3 relayed",
+    "route" / Byte * "1 relay first, 2 direct first",
+    "attempts" / Int32ub * "how often it was handed over",
+    "next_attempt_at" / Int64ub * "ms",
+    "recipient" / Bytes(32) * "NodeId",
+    "created_at" / Int64ub * "ms",
+    "ttl" / Int32ub * "ms",
+    "local_id" / Int64ub * "the application's handle",
+    "header_length" / Int16ub * "0 while the message is not encrypted yet",
+    "header" / Bytes(this.header_length) * "the signed header",
+    "signature" / Bytes(64) * "zeros while the message is not encrypted yet",
+    "content_length" / Int32ub * "length of the payload, or of the plaintext while not encrypted",
+    "content" / Bytes(this.content_length) * "the payload, or the plaintext while not encrypted",
+)
+
+STORED_INBOX: Final = Struct(
+    "version" / Byte * "1",
+    "sequence" / Int64ub * "order of arrival",
+    "sender" / Bytes(32) * "NodeId",
+    "created_at" / Int64ub * "ms",
+    "received_at" / Int64ub * "ms",
+    "relay" / Bytes(32) * "the node that handed it over; zeros when it was the sender",
+    "content_length" / Int32ub * "length of the content",
+    "content" / Bytes(this.content_length) * "plaintext",
+)
+
+STORED_SEEN: Final = Struct(
+    "version" / Byte * "1",
+    "keep_until" / Int64ub * "ms; end of retention",
+    "length" / Int16ub * "length of the receipt",
+    "receipt" / Bytes(this.length) * "the receipt frame as it was sent",
+)
+
+STORED_PREKEY: Final = Struct(
+    "version" / Byte * "1",
+    "prekey_id" / Int32ub * "names the prekey",
+    "secret" / Bytes(32) * "X25519 secret",
+    "valid_from" / Int64ub * "ms",
+    "valid_until" / Int64ub * "ms",
+)
+
+# --- stored session (owner: session) --------------------------------------------------------------------
+
+# --- secret file (owner: identity) ----------------------------------------------------------------------
+
+# --- for the byte tables --------------------------------------------------------------------------------
+
+LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
+    "extension": EXTENSION,
+    "extensions": EXTENSIONS,
+    "address": ADDRESS,
+    "descriptor-body": DESCRIPTOR_BODY,
+    "descriptor": DESCRIPTOR,
+    "handshake-payload": HANDSHAKE_PAYLOAD,
+    "record": RECORD,
+    "record-chunk": RECORD_CHUNK,
+    "record-window": RECORD_WINDOW,
+    "record-ping": RECORD_PING,
+    "record-pong": RECORD_PONG,
+    "record-rekey": RECORD_REKEY,
+    "record-close": RECORD_CLOSE,
+    "header": HEADER,
+    "stamp": STAMP,
+    "envelope": ENVELOPE,
+    "receipt-body": RECEIPT_BODY,
+    "receipt": RECEIPT,
+    "trail-report": TRAIL_REPORT,
+    "refusal": REFUSAL,
+    "descriptor-query": DESCRIPTOR_QUERY,
+    "descriptor-answer": DESCRIPTOR_ANSWER,
+    "session-initial": SESSION_INITIAL,
+    "session-regular": SESSION_REGULAR,
+}
