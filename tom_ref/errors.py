@@ -128,3 +128,7 @@ class ProtocolError(Exception):
         super().__init__(f"{reason.value}: {detail}" if detail else reason.value)
         self.reason = reason
         self.detail = detail
+
+
+class LocalError(Exception):
+    """This node's own caller asked for what can't be done now; nothing changed.  The base of typed errors."""
