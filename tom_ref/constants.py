@@ -25,6 +25,9 @@ DEFAULT_TTL: Final = MAX_TTL
 
 # --- sizes --------------------------------------------------------------------------------------------
 
+KEY_BYTES: Final = 32
+"""bytes: a NodeId, a public key, a hash, a message id."""
+
 MAX_CONTENT: Final = 1_048_576
 """bytes: the largest content an application may send as one message (1 MiB)."""
 

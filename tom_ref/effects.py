@@ -1,0 +1,152 @@
+"""Everything a node asks of the world: the closed union of effects that ``Node.step`` returns.
+
+The driver's contract, stated once:
+
+1. Carry out the effects of a step in their order.  :class:`Persist` always comes first; nothing after it
+   may happen before its changes are safely on disk, all of them or none.
+2. Several steps may be carried out together: first all their ``Persist`` in one transaction, then the rest.
+3. If a ``Persist`` fails, stop the node: what it knows and what the disk knows must not drift apart.
+4. Call ``step(Wake(), now)`` at or after ``node.next_deadline()``.  Too late or too often is harmless.
+5. ``now`` never goes back between calls.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from attrs import field, frozen
+
+from tom_ref.frames import Address, Receipt, Stamp
+
+
+class Table(enum.StrEnum):
+    """The tables of the local store; each maps key bytes to record bytes."""
+
+    PENDING = "pending"
+    """Key: handle, 8 bytes.  Own messages without a receipt."""
+    INBOX = "inbox"
+    """Key: message id.  Plaintext the application has not acknowledged."""
+    SEEN = "seen"
+    """Key: message id.  Receipts this node has signed, so that nothing is shown twice."""
+    SESSION = "session"
+    """Key: NodeId.  All sessions with that peer."""
+    PREKEY = "prekey"
+    """Key: prekey id, 4 bytes.  Secrets of published prekeys."""
+
+
+class DeliveryState(enum.IntEnum):
+    """Where a message of this node's own is on its way.  It only ever rises (TOM-DELIVERY)."""
+
+    PENDING = 1
+    SENT = 2
+    RELAYED = 3
+    DELIVERED = 4
+    EXPIRED = 5
+
+
+@frozen
+class Change:
+    """One change of the store: ``value`` replaces what ``key`` held; ``None`` erases it."""
+
+    table: Table
+    key: bytes = field(repr=False)
+    value: bytes | None = field(repr=False)
+
+
+@frozen
+class Persist:
+    """Write these changes atomically before anything that follows."""
+
+    changes: tuple[Change, ...]
+
+
+@frozen
+class SendFrame:
+    """Hand these bytes to a link."""
+
+    link: int
+    data: bytes = field(repr=False)
+
+
+@frozen
+class CloseLink:
+    """End a link, telling the peer this reason code."""
+
+    link: int
+    reason: str
+
+
+@frozen
+class Dial:
+    """Try to make a link to this node at one of these addresses; answer ``LinkUp`` or ``DialFailed``."""
+
+    node_id: bytes
+    addresses: tuple[Address, ...]
+
+
+@frozen
+class Deliver:
+    """Show this message to the application.  It is safely stored; the application acknowledges it."""
+
+    message_id: bytes
+    sender: bytes
+    content: bytes = field(repr=False)
+    created_at: int
+    received_at: int
+    relay: bytes
+    """The node that handed it over; 32 zero bytes when that was the sender itself."""
+    again: bool
+    """True after a restart: it may have been shown before."""
+
+
+@frozen
+class Progress:
+    """An own message reached a state, with the evidence for it."""
+
+    handle: int
+    state: DeliveryState
+    message_id: bytes | None
+    """``None`` until the message is encrypted."""
+    trail: tuple[Stamp, ...] = ()
+    """For SENT and RELAYED: the verified stamps so far."""
+    receipt: Receipt | None = None
+    """For DELIVERED: the verified receipt."""
+
+
+class Event(enum.StrEnum):
+    """What a node did, for the journey view and for logs; never needed by the protocol."""
+
+    ENCRYPTED = "encrypted"
+    HANDED_OVER = "handed_over"
+    RELAYED = "relayed"
+    RECEIVED = "received"
+    DECRYPTED = "decrypted"
+    RECEIPT_SIGNED = "receipt_signed"
+    RECEIPT_VERIFIED = "receipt_verified"
+    RECEIPT_PASSED_BACK = "receipt_passed_back"
+    TRAIL_VERIFIED = "trail_verified"
+    DUPLICATE_ANSWERED = "duplicate_answered"
+    REFUSED = "refused"
+    REROUTED = "rerouted"
+    LINKED = "linked"
+    UNLINKED = "unlinked"
+    IGNORED = "ignored"
+
+
+@frozen
+class Report:
+    """Something happened that a person may want to see.  No secrets, no content."""
+
+    event: Event
+    peer: bytes
+    """The other node concerned."""
+    message_id: bytes | None = None
+    detail: str = ""
+
+
+@frozen
+class Drained:
+    """After a refusal for lack of room the node takes messages again."""
+
+
+Effect = Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained

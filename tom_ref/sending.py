@@ -1,0 +1,287 @@
+"""Messages of this node's own, from the application's command to a verified receipt or expiry.
+
+States only rise: pending, sent, relayed, delivered or expired (TOM-DELIVERY-001).  A message is encrypted
+and signed once; every further attempt sends the same bytes with a new first stamp.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from tom_ref import codec, constants
+from tom_ref.crypto import SigningKey
+from tom_ref.effects import DeliveryState, Drained, Event, Progress, Table
+from tom_ref.errors import ProtocolError, Reason
+from tom_ref.frames import Envelope, Header, Receipt, Stamp, TrailReport
+from tom_ref.inputs import LocalError, Route, SendMessage
+from tom_ref.step import Step
+from tom_ref.timers import Timer, Timers
+from tom_ref.validate import (
+    check_receipt,
+    check_trail,
+    message_id,
+    retention_end,
+    signed_header,
+    signed_stamp,
+)
+
+
+@define
+class Pending:
+    """An own message for which no receipt has come."""
+
+    handle: int
+    recipient: bytes
+    created_at: int
+    ttl: int
+    route: Route
+    content: bytes = field(repr=False)
+    """Plaintext while ``header`` is ``None``, ciphertext from then on."""
+    state: DeliveryState = DeliveryState.PENDING
+    header: Header | None = None
+    header_bytes: bytes = b""
+    signature: bytes = bytes(64)
+    message: bytes | None = None
+    attempts: int = 0
+    next_attempt_at: int = 0
+    hop: bytes | None = None
+    """The peer that has it now."""
+    tried: tuple[bytes, ...] = ()
+    """Peers that had it and did not bring a receipt, since the last round began."""
+    stamps: dict[bytes, Stamp] = field(factory=dict)
+    """This node's first stamp for each next hop; at most one a way."""
+
+    @property
+    def key(self) -> bytes:
+        """The store's and the timers' key."""
+        return self.handle.to_bytes(8, "big")
+
+
+@define
+class Sending:
+    """The table of own messages, at most ``MAX_PENDING`` with ``MAX_PENDING_BYTES`` of content."""
+
+    own_id: bytes
+    signing_key: SigningKey = field(repr=False)
+    timers: Timers = field(repr=False)
+    _pending: dict[int, Pending] = field(factory=dict)
+    _by_message: dict[bytes, int] = field(factory=dict)
+    _bytes: int = 0
+    _refused: bool = False
+    _last_handle: int = -1
+
+    def __len__(self) -> int:
+        """How many own messages wait for a receipt."""
+        return len(self._pending)
+
+    @property
+    def writable(self) -> bool:
+        """Whether another message of ordinary size would be taken."""
+        return len(self._pending) < constants.MAX_PENDING and self._bytes < constants.MAX_PENDING_BYTES
+
+    @property
+    def next_handle(self) -> int:
+        """A handle not used since the oldest stored message."""
+        return self._last_handle + 1
+
+    def add(self, step: Step, command: SendMessage) -> Pending:
+        """Take a new message; raises ``LocalError`` and changes nothing when it can't be taken."""
+        if len(command.recipient) != constants.KEY_BYTES or command.recipient == self.own_id:
+            raise LocalError(Reason.BAD_VALUE, "the recipient must be another node's id")
+        if len(command.content) > constants.MAX_CONTENT:
+            raise LocalError(Reason.TOO_LARGE, f"content of {len(command.content)} bytes")
+        if not 0 < command.ttl <= constants.MAX_TTL:
+            raise LocalError(Reason.BAD_LIFETIME, f"ttl {command.ttl} ms")
+        if not self._last_handle < command.handle < 1 << 63:
+            raise LocalError(Reason.BAD_VALUE, "a handle must be above every earlier one")
+        if (
+            len(self._pending) >= constants.MAX_PENDING
+            or self._bytes + len(command.content) > constants.MAX_PENDING_BYTES
+        ):
+            self._refused = True
+            raise LocalError(Reason.OVERLOADED, "too many messages wait for a receipt")
+        pending = Pending(
+            command.handle, command.recipient, step.now, command.ttl, command.route, command.content
+        )
+        self._insert(pending)
+        self.store(step, pending)
+        step.emit(Progress(pending.handle, DeliveryState.PENDING, None))
+        return pending
+
+    def restore(self, record: bytes, handle: int) -> None:
+        """Take a stored message back; it is tried anew."""
+        stored = codec.PENDING.decode(record)
+        pending = Pending(
+            handle,
+            stored.recipient,
+            stored.created_at,
+            stored.ttl,
+            Route(stored.route),
+            stored.content,
+            DeliveryState(stored.state),
+            attempts=stored.attempts,
+        )
+        if stored.header:
+            pending.header = codec.decode_header(stored.header)
+            pending.header_bytes = stored.header
+            pending.signature = stored.signature
+            pending.message = message_id(stored.header)
+            self._by_message[pending.message] = handle
+        self._insert(pending)
+
+    def _insert(self, pending: Pending) -> None:
+        self._pending[pending.handle] = pending
+        self._last_handle = max(self._last_handle, pending.handle)
+        self._bytes += len(pending.content)
+        self.timers.set(Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl))
+
+    def get(self, handle: int) -> Pending | None:
+        """An own message by its handle."""
+        return self._pending.get(handle)
+
+    def by_message(self, message: bytes) -> Pending | None:
+        """An own message by its id."""
+        handle = self._by_message.get(message)
+        return None if handle is None else self._pending[handle]
+
+    def waiting(self) -> list[Pending]:
+        """Own messages that no hop has at present, oldest first."""
+        return [pending for pending in self._pending.values() if pending.hop is None]
+
+    def unsealed_for(self, recipient: bytes) -> list[Pending]:
+        """Messages for a recipient that are not encrypted yet."""
+        return [p for p in self._pending.values() if p.recipient == recipient and p.header is None]
+
+    def store(self, step: Step, pending: Pending) -> None:
+        """Write the message's record."""
+        step.put(
+            Table.PENDING,
+            pending.key,
+            codec.PENDING.encode(
+                state=int(pending.state),
+                route=int(pending.route),
+                attempts=pending.attempts,
+                recipient=pending.recipient,
+                created_at=pending.created_at,
+                ttl=pending.ttl,
+                header_length=len(pending.header_bytes),
+                header=pending.header_bytes,
+                signature=pending.signature,
+                content_length=len(pending.content),
+                content=pending.content,
+            ),
+        )
+
+    def sealed(self, step: Step, pending: Pending, header: Header, payload: bytes) -> None:
+        """The message has been encrypted: sign its header, fix its id."""
+        header_bytes = codec.encode_header(header)
+        pending.signature = self.signing_key.sign(signed_header(header_bytes))
+        pending.header, pending.header_bytes = header, header_bytes
+        self._bytes += len(payload) - len(pending.content)
+        pending.content = payload
+        pending.message = message_id(header_bytes)
+        self._by_message[pending.message] = pending.handle
+        self.store(step, pending)
+        step.report(Event.ENCRYPTED, pending.recipient, pending.message, f"{len(payload)} bytes")
+
+    def attempt(self, step: Step, pending: Pending, ways: list[tuple[bytes, int]]) -> bool:
+        """Hand the message to the best way not tried in this round; ``False`` when there is none now.
+
+        Either way the next look at it is scheduled: after a pause that doubles from ``RETRY_FIRST`` to
+        ``RETRY_MAX`` (TOM-DELIVERY-042).
+        """
+        if pending.header is None or pending.message is None or step.now >= pending.header.expires_at:
+            return False
+        fresh = [way for way in ways if way[0] not in pending.tried]
+        if not fresh and ways:
+            pending.tried = ()
+            fresh = ways
+        pause = min(constants.RETRY_FIRST << min(pending.attempts, 16), constants.RETRY_MAX)
+        self.timers.set(Timer.RETRY, pending.key, step.now + pause)
+        if not fresh:
+            return False
+        hop, link = fresh[0]
+        signed = signed_stamp(pending.message, None, step.now, hop)
+        stamp = Stamp(step.now, hop, self.signing_key.sign(signed))
+        pending.stamps[hop] = stamp
+        pending.hop = hop
+        pending.attempts += 1
+        pending.tried = (*pending.tried, hop)
+        step.send(
+            link,
+            codec.encode_envelope(
+                Envelope(
+                    pending.header, pending.header_bytes, pending.signature, 0, (stamp,), pending.content
+                )
+            ),
+        )
+        step.report(Event.HANDED_OVER, hop, pending.message, f"attempt {pending.attempts}")
+        self._rise(step, pending, DeliveryState.SENT, (stamp,))
+        return True
+
+    def _rise(self, step: Step, pending: Pending, state: DeliveryState, trail: tuple[Stamp, ...]) -> None:
+        if state > pending.state:
+            pending.state = state
+            self.store(step, pending)
+            step.emit(Progress(pending.handle, state, pending.message, trail))
+
+    def trail_report(self, step: Step, peer: bytes, report: TrailReport) -> bool:
+        """Verify a hop's report: the message is relayed.  ``False`` when it is not about an own message."""
+        pending = self.by_message(report.message_id)
+        if pending is None or pending.header is None:
+            return False
+        own = pending.stamps.get(peer)
+        if own is None or len(report.trail) < 2:
+            raise ProtocolError(Reason.WRONG_HOP, "a report from a hop that never had the message")
+        check_trail(pending.header, report.message_id, report.trail, known=(own,))
+        step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"{len(report.trail)} stamps")
+        self._rise(step, pending, DeliveryState.RELAYED, report.trail)
+        return True
+
+    def receipt(self, step: Step, receipt: Receipt) -> bool:
+        """Verify a receipt: the message is delivered.  ``False`` when it is not about an own message."""
+        pending = self.by_message(receipt.message_id)
+        if pending is None or pending.header is None:
+            return False
+        check_receipt(receipt, pending.header, receipt.message_id)
+        step.report(Event.RECEIPT_VERIFIED, receipt.recipient, receipt.message_id)
+        self._finish(step, pending)
+        step.emit(Progress(pending.handle, DeliveryState.DELIVERED, receipt.message_id, receipt=receipt))
+        return True
+
+    def expire(self, step: Step, handle: int) -> None:
+        """Retention is over and no receipt was seen: erase the message."""
+        pending = self._pending[handle]
+        self._finish(step, pending)
+        step.emit(Progress(handle, DeliveryState.EXPIRED, pending.message))
+
+    def _finish(self, step: Step, pending: Pending) -> None:
+        del self._pending[pending.handle]
+        if pending.message is not None:
+            del self._by_message[pending.message]
+        self._bytes -= len(pending.content)
+        step.erase(Table.PENDING, pending.key)
+        self.timers.cancel(Timer.RETRY, pending.key)
+        self.timers.cancel(Timer.PENDING_EXPIRY, pending.key)
+        if (
+            self._refused
+            and len(self._pending) <= constants.MAX_PENDING // 2
+            and self._bytes <= constants.MAX_PENDING_BYTES // 2
+        ):
+            self._refused = False
+            step.emit(Drained())
+
+    def refused(self, message: bytes, peer: bytes) -> Pending | None:
+        """A hop did not take an own message; returns it when it is to be rerouted now."""
+        pending = self.by_message(message)
+        if pending is None or pending.hop != peer:
+            return None
+        pending.hop = None
+        return pending
+
+    def released_by(self, peer: bytes) -> list[Pending]:
+        """A peer's link is gone: the messages it had are to be rerouted."""
+        released = [pending for pending in self._pending.values() if pending.hop == peer]
+        for pending in released:
+            pending.hop = None
+        return released

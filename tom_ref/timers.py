@@ -1,0 +1,72 @@
+"""Named deadlines with one earliest: absolute times, no ticks.
+
+A heap with lazy removal: setting and cancelling cost O(log n), and a cancelled or moved deadline never fires.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections.abc import Iterator
+
+
+class Timer(enum.StrEnum):
+    """What a deadline is for."""
+
+    RETRY = "retry"
+    """Key: handle.  Try the next way for an own message."""
+    PENDING_EXPIRY = "pending_expiry"
+    """Key: handle.  An own message's retention ends."""
+    IN_FLIGHT_EXPIRY = "in_flight_expiry"
+    """Key: message id.  Forget the way back."""
+    SEEN_EXPIRY = "seen_expiry"
+    """Key: message id.  Forget a receipt."""
+    PREKEY = "prekey"
+    """No key.  Publish a new prekey, erase old ones."""
+    SESSIONS = "sessions"
+    """Key: NodeId.  Erase skipped keys and sessions that are due."""
+    REDIAL = "redial"
+    """Key: NodeId.  Try to link a relay again."""
+
+
+Entry = tuple[Timer, bytes]
+
+
+class Timers:
+    """A table of deadlines in ms, keyed by what they are for."""
+
+    def __init__(self) -> None:
+        """Start with no deadline."""
+        self._deadlines: dict[Entry, int] = {}
+        self._heap: list[tuple[int, Entry]] = []
+
+    def set(self, timer: Timer, key: bytes, deadline: int) -> None:
+        """Set or move a deadline."""
+        entry = (timer, key)
+        if self._deadlines.get(entry) != deadline:
+            self._deadlines[entry] = deadline
+            heapq.heappush(self._heap, (deadline, entry))
+            if len(self._heap) > 64 + 2 * len(self._deadlines):
+                self._heap = [(when, what) for what, when in self._deadlines.items()]
+                heapq.heapify(self._heap)
+
+    def cancel(self, timer: Timer, key: bytes) -> None:
+        """Remove a deadline, if it is set."""
+        self._deadlines.pop((timer, key), None)
+
+    def next_deadline(self) -> int | None:
+        """The earliest deadline in ms, or ``None``."""
+        while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: int) -> Iterator[Entry]:
+        """Yield and remove every deadline at or before ``now``, earliest first."""
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            _, entry = heapq.heappop(self._heap)
+            del self._deadlines[entry]
+            yield entry
+
+    def __len__(self) -> int:
+        """How many deadlines are set."""
+        return len(self._deadlines)
