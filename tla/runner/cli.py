@@ -1,0 +1,193 @@
+"""The command line.  Exit codes are those of :class:`tla.runner.errors.Exit`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tla.runner.check import default_workers, print_report, run_many, write_json
+from tla.runner.closure import library_of
+from tla.runner.errors import Exit, RunnerError
+from tla.runner.instances import load_instances, select
+from tla.runner.java import find_toolbox, java_version
+from tla.runner.manifest import read_manifest, write_manifest
+from tla.runner.story import tell
+from tla.runner.tlc import PROCESSES, Cancelled, run_instance
+
+ROOT = Path(__file__).resolve().parents[1]
+
+EXIT_CODES = """exit codes:
+  0  everything as declared and pinned
+  1  a model came out otherwise than declared, pinned or covered
+  2  wrong arguments, or an instances.toml or manifest.json that is not valid
+  3  no Java, or not the pinned TLC
+  4  a model that TLC cannot parse, configure or evaluate, or that ran out of time
+  5  a generated file is not what the models yield now
+  6  a mutated guard that nothing noticed
+  7  a model that breaks a rule of the house
+ 77  Apalache is not installed: nothing was checked"""
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # Off a terminal rich would cut tables at 80 columns, which helps nobody in a log.
+    width = None if sys.stdout.isatty() else 160
+    return Console(stderr=stderr, width=width, soft_wrap=False)
+
+
+def _check(arguments: argparse.Namespace) -> Exit:
+    console = _console(stderr=arguments.json == "-")
+    instances = select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only)
+    pins = read_manifest(arguments.root / "manifest.json")
+    tools = find_toolbox()
+    console.print(
+        f"TLC 2.15, {java_version(tools.java)}; {len(instances)} instances, {arguments.workers} at a time", highlight=False
+    )
+    report = run_many(
+        instances, arguments.root, pins, workers=arguments.workers, console=console, compare=not arguments.no_pins
+    )
+    print_report(report, console)
+    if arguments.json:
+        write_json(report, arguments.json)
+    if arguments.only is None and not arguments.no_pins:
+        stale = sorted(set(pins) - {instance.name for instance in load_instances(arguments.root)})
+        if stale:
+            console.print(f"pinned, but declared no more: {', '.join(stale)} (run pin to drop them)", style="red")
+            return max(report.exit, Exit.DIFFERENT)
+    return report.exit
+
+
+def _pin(arguments: argparse.Namespace) -> Exit:
+    console = _console()
+    everything = load_instances(arguments.root)
+    chosen = select(everything, tier=arguments.tier, only=arguments.only)
+    file = arguments.root / "manifest.json"
+    pins = read_manifest(file)
+    if arguments.missing:
+        chosen = [instance for instance in chosen if instance.name not in pins]
+        if not chosen:
+            console.print("nothing is missing")
+            return Exit.OK
+    report = run_many(
+        chosen, arguments.root, pins, workers=arguments.workers, console=console, compare=False, coverage=False
+    )
+    print_report(report, console)
+    # Read again: another pin may have written meanwhile.
+    names = {instance.name for instance in everything}
+    kept = {name: pin for name, pin in read_manifest(file).items() if name in names}
+    for judged in report.judged:
+        if not judged.complaints:
+            kept[judged.instance.name] = judged.pin
+    write_manifest(file, kept)
+    good = [judged for judged in report.judged if not judged.complaints]
+    console.print(f"pinned {len(good)} of {len(report.judged)}; what fails its declaration is never pinned", highlight=False)
+    return report.exit
+
+
+def _list(arguments: argparse.Namespace) -> Exit:
+    pins = read_manifest(arguments.root / "manifest.json")
+    table = Table(title="Declared instances", title_justify="left", pad_edge=False)
+    for name in ("instance", "kind", "tier", "expected", "about"):
+        table.add_column(name, overflow="fold")
+    table.add_column("pinned states", justify="right")
+    for instance in select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only):
+        expected = "holds" if instance.expect == "pass" else f"violates {instance.violates}"
+        pin = pins.get(instance.name)
+        table.add_row(
+            instance.name, instance.kind, instance.tier, expected, instance.about, f"{pin.distinct:,}" if pin else "—"
+        )
+    _console().print(table)
+    return Exit.OK
+
+
+def _explain(arguments: argparse.Namespace) -> Exit:
+    console = _console()
+    for instance in select(load_instances(arguments.root), tier="deep", only=arguments.name):
+        result = run_instance(instance, library_of(arguments.root))
+        tell(instance, result, console)
+    return Exit.OK
+
+
+def _witnesses(arguments: argparse.Namespace) -> Exit:
+    instances = select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only, kinds=("witness",))
+    pins = read_manifest(arguments.root / "manifest.json")
+    console = _console()
+    report = run_many(
+        instances, arguments.root, pins, workers=arguments.workers, console=console, compare=False, coverage=False
+    )
+    table = Table(title="Every action can be reached", title_justify="left", pad_edge=False)
+    for name in ("action", "instance", "steps", "verdict"):
+        table.add_column(name)
+    for judged in report.judged:
+        steps = str(len(judged.result.trace) - 1) if judged.good else ""
+        table.add_row(judged.instance.witness_of, judged.instance.name, steps, "reached" if judged.good else "NOT REACHED")
+    console.print(table)
+    return report.exit
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tla.runner", description="Runs ToM's TLA+ models.", epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder that holds the areas (default: the tla folder)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], Exit], about: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name, help=about, description=about, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.set_defaults(run=run)
+        return command
+
+    def selecting(command: argparse.ArgumentParser, *, running: bool = True) -> argparse.ArgumentParser:
+        command.add_argument("--tier", choices=("check", "deep"), default="check", help="deep includes check")
+        command.add_argument("--only", metavar="GLOB", help="instances whose name matches, e.g. 'roles/term-*'")
+        if running:
+            command.add_argument(
+                "--workers", type=_positive, default=default_workers(), metavar="N",
+                help="TLC processes side by side, each with one worker, so that every count is deterministic",
+            )  # fmt: skip
+        return command
+
+    check = selecting(add("check", _check, "run instances, compare with declarations and pins"))
+    check.add_argument("--json", metavar="FILE", help="write the report as JSON too (- for standard output)")
+    check.add_argument("--no-pins", action="store_true", help="judge by the declarations only")
+    pin = selecting(add("pin", _pin, "run instances and pin their results in manifest.json"))
+    pin.add_argument("--missing", action="store_true", help="only those without a pin")
+    selecting(add("list", _list, "show the declared instances"), running=False)
+    explain = add("explain", _explain, "run an instance and tell its counterexample as a story")
+    explain.add_argument("name", metavar="NAME", help="name of an instance, or a glob")
+    selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    arguments.root = arguments.root.resolve()
+    try:
+        return int(arguments.run(arguments))
+    except RunnerError as error:
+        print(f"tla.runner: {error}", file=sys.stderr)
+        return int(error.code)
+    except (KeyboardInterrupt, Cancelled):
+        PROCESSES.stop()
+        print("tla.runner: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.OK)

@@ -1,0 +1,97 @@
+"""The pinned results, ``tla/manifest.json``: what every instance came to when somebody last looked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from tla.runner.closure import fingerprint
+from tla.runner.errors import RunnerError
+from tla.runner.instances import Instance
+from tla.runner.tlc import Result, Verdict
+
+FORMAT = 1
+
+
+@frozen
+class Pin:
+    """The result of one instance.  All runs use one TLC worker, so that nothing here depends on luck.
+
+    ``trace`` is the number of states of the counterexample; None for a pass and for a temporal
+    property, whose counterexample TLC looks for with several threads.
+    """
+
+    mode: str
+    expect: str
+    property: str | None
+    verdict: str
+    distinct: int
+    depth: int
+    trace: int | None
+    sha256: str
+
+
+def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
+    """What to pin for this result."""
+    extra = ""
+    if instance.simulate is not None:
+        extra = f"simulate {instance.simulate.num} {instance.simulate.depth} {instance.simulate.seed}"
+    trace = None
+    if result.verdict is Verdict.VIOLATION and result.violated_kind != "temporal":
+        trace = len(result.trace)
+    return Pin(
+        mode=instance.mode,
+        expect=instance.expect,
+        property=instance.violates if instance.expect == "violation" else None,
+        verdict=result.verdict.value,
+        distinct=result.distinct if instance.mode == "check" else result.generated,
+        depth=result.depth,
+        trace=trace,
+        sha256=fingerprint(instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra),
+    )
+
+
+def read_manifest(file: Path) -> dict[str, Pin]:
+    """The pins by instance name; empty if there is no file yet; :class:`RunnerError` if it is damaged."""
+    if not file.exists():
+        return {}
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        if document["format"] != FORMAT:
+            raise RunnerError(f"{file}: format {document['format']}, not {FORMAT}")
+        return {name: Pin(**entry) for name, entry in document["instances"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunnerError(f"{file}: not a manifest: {error}") from error
+
+
+def write_manifest(file: Path, pins: Mapping[str, Pin]) -> None:
+    """Write all pins, sorted by name, so that a change shows as the lines that changed."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "about": "Pinned results of the models; written by `python -m tla.runner pin`, never by hand.",
+        "instances": {name: asdict(pins[name]) for name in sorted(pins)},
+    }
+    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def differences(pinned: Pin | None, found: Pin) -> list[str]:
+    """What changed, in words; empty when nothing did."""
+    if pinned is None:
+        return ["not pinned yet"]
+    changes = []
+    for name, before in asdict(pinned).items():
+        after = getattr(found, name)
+        if before != after:
+            if name == "sha256":
+                changes.append("the model or its configuration changed")
+            else:
+                changes.append(f"{name} was {_say(before)}, is {_say(after)}")
+    return changes
+
+
+def _say(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
