@@ -78,8 +78,17 @@ PREKEY_ERASE_AFTER: Final = MAX_TTL + 2 * EPS
 MAX_NOISE_MESSAGE: Final = 65_535
 """bytes: the largest Noise message, by the Noise specification."""
 
+MAX_HANDSHAKE_MESSAGE: Final = 32 + 48 + 3 + MAX_DESCRIPTOR + MAX_EXTENSION_BYTES + 16
+"""bytes: the largest message of a handshake: two keys, the largest payload and its tag."""
+
 LINK_WINDOW: Final = 4 * 1_048_576
 """bytes: how much a link may send before its peer grants more; holds three of the largest frames."""
+
+LINK_GRANT_STEP: Final = LINK_WINDOW // 4
+"""bytes: this implementation grants more once so much of the window came in as whole frames."""
+
+LARGE_FRAME_RESERVE: Final = 65_536
+"""bytes: a sender leaves this much of the window free of frames larger than a chunk, for the small ones."""
 
 MAX_STREAMS: Final = 16
 """count: the most frames that may be in transit at once in one direction of a link."""
@@ -95,6 +104,12 @@ SEND_QUEUE_LOW: Final = 524_288
 
 SEND_QUEUE_CAP: Final = 8 * 1_048_576
 """bytes: a link refuses frames beyond this much queued data."""
+
+SEND_QUEUE_FRAME_COST: Final = 64
+"""bytes: what a queued frame counts beyond its length, so that many tiny ones are bounded as well."""
+
+LINK_INPUT_CAP: Final = 4 * (MAX_NOISE_MESSAGE + 2)
+"""bytes: the most received data a link buffers while its events are not taken."""
 
 HANDSHAKE_TIMEOUT: Final = 10_000
 """ms: a handshake that is not complete by then is given up."""
@@ -113,6 +128,9 @@ PING_INTERVAL: Final = 20_000
 
 IDLE_TIMEOUT: Final = 60_000
 """ms: a link that heard nothing for this long is closed."""
+
+DUPLICATE_LINK_AGE: Final = HANDSHAKE_TIMEOUT
+"""ms: two links younger than this may come from a simultaneous dial; an older one gives way to a new link."""
 
 # --- session ------------------------------------------------------------------------------------------
 

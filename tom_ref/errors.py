@@ -61,6 +61,8 @@ class Reason(enum.StrEnum):
     # --- link -----------------------------------------------------------------------------------------
     BAD_HANDSHAKE = "bad_handshake"
     """A handshake message is out of order, too short or does not authenticate."""
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    """The handshake was not complete in time."""
     BAD_STATIC_KEY = "bad_static_key"
     """The descriptor's link key is not the Noise static key."""
     SELF_LINK = "self_link"

@@ -40,7 +40,7 @@ EXTENSIONS: Final = Struct(
 ADDRESS: Final = Struct(
     "transport" / Byte * "1 TCP, 2 WebSocket, 3 WebRTC, 4 memory",
     "length" / Byte * "1 to 255",
-    "text" / Bytes(this.length) * "UTF-8, for example 192.0.2.7:7700",
+    "text" / Bytes(this.length) * "printable ASCII, for example 192.0.2.7:7700",
 )
 
 DESCRIPTOR_BODY: Final = Struct(
@@ -84,14 +84,14 @@ RECORD: Final = Struct(
 )
 
 RECORD_CHUNK: Final = Struct(
-    "stream" / Int32ub * "names the frame; rises by one a frame and direction",
+    "stream" / Int32ub * "names the frame: 1 for the first of this direction, then 2, 3, ...",
     "total" / Int32ub * "length of the whole frame",
     "offset" / Int32ub * "where this data belongs",
     "data" / GreedyBytes * "1 to 16,384 bytes",
 )
 
 RECORD_WINDOW: Final = Struct(
-    "limit" / Int64ub * "chunk data the peer may send, counted from the beginning of the link",
+    "limit" / Int64ub * "bytes of frames the peer may begin, counted from the start of the link",
 )
 
 RECORD_PING: Final = Struct(
