@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Makes the virtual environment (first argument, default .venv) from requirements/dev.lock.
+# Needs Python 3.11 or later with its venv module, and nothing else.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="${1:-.venv}"
+
+fail() {
+    printf 'error: %s\n' "$1" >&2
+    exit 1
+}
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+if [[ ! -x "$venv/bin/python" ]]; then
+    python="$(find_python)" ||
+        fail "ToM needs Python 3.11 or later; none was found. Install it, or name it: make setup PYTHON=/path/to/python3.11"
+    "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
+        fail "$python lacks the venv module; on Debian and Ubuntu: apt-get install python3-venv"
+    echo "Setting up $venv with $("$python" --version) (once; takes a minute or two)"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+fi
+
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+touch "$venv/.installed"
