@@ -141,6 +141,23 @@ MAX_SESSIONS_PER_PEER: Final = 4
 """count: the most sessions kept with one peer; two suffice for simultaneous initiation, the others are
 sessions that a restored or reinstalled peer began anew."""
 
+MAX_MESSAGE_NUMBER: Final = 2**32 - 2
+"""number: the highest number of a message in its chain, so that the count of messages still fits 32 bits."""
+
+SESSION_ERASE_AFTER: Final = MAX_TTL + 2 * EPS
+"""ms: no message of a session can be alive this long after the last one that its sender could have sent."""
+
+SESSION_WORN_AFTER: Final = MAX_TTL + 2 * EPS
+"""ms: a sending chain whose first message is older than this and that no reply has ended is not continued when
+a new session can be begun: the peer may have lost the session, and only a new one heals a one-way conversation."""
+
+SESSION_IDLE: Final = 28 * 24 * 3_600_000
+"""ms: a session unused for this long is not sent on any more; it is erased two message lifetimes later."""
+
+MAX_CLOSED_SESSIONS: Final = 64
+"""count: the most sessions begun by one peer, held or erased, that are remembered for as long as their prekey's
+secret lives, so that a replayed initial message opens nothing twice; a further one is refused."""
+
 # --- delivery -----------------------------------------------------------------------------------------
 
 RETRY_FIRST: Final = 2_000

@@ -68,7 +68,7 @@ class Extension:
 
 @frozen
 class Address:
-    """One way to reach a node: a transport and its address text, 1 to 255 bytes of UTF-8."""
+    """One way to reach a node: a transport and its address text, 1 to 255 characters of printable ASCII."""
 
     transport: Transport
     text: str

@@ -268,6 +268,56 @@ STORED_PREKEY: Final = Struct(
 
 # --- stored session (owner: session) --------------------------------------------------------------------
 
+STORED_SKIPPED_KEY: Final = Struct(
+    "ratchet_key" / Bytes(32) * "of the chain the message belongs to",
+    "number" / Int32ub * "of the message in its chain",
+    "key" / Bytes(32) * "the message key, secret",
+    "until" / Int64ub * "ms; erased from then on",
+)
+
+STORED_SESSION: Final = Struct(
+    "version" / Byte * "1",
+    "suite" / Byte * "1",
+    "flags" / Byte * "bit 0: begun by this node; bit 1: confirmed; the others 0",
+    "session_id" / Bytes(16) * "names the session",
+    "initiator_node" / Bytes(32) * "NodeId",
+    "responder_node" / Bytes(32) * "NodeId",
+    "initiator_key" / Bytes(32) * "X25519 public key, session identity",
+    "responder_key" / Bytes(32) * "X25519 public key, session identity",
+    "ephemeral" / Bytes(32) * "X25519 public key of the X3DH run",
+    "prekey_id" / Int32ub * "the responder's prekey of the X3DH run",
+    "prekey_until" / Int64ub * "ms; end of that prekey's validity",
+    "heard_at" / Int64ub * "ms; the latest created_at of a message received, 0 for none",
+    "used_at" / Int64ub * "ms; the latest use",
+    "retired_at" / Int64ub * "ms; when it was retired, 0 for a live one",
+    "sending_since" / Int64ub * "ms; first message of the sending chain, 0 for none",
+    "root_key" / Bytes(32) * "secret",
+    "ratchet_secret" / Bytes(32) * "X25519 secret of this end's ratchet key",
+    "peer_ratchet_key" / Bytes(32) * "the other end's ratchet key",
+    "sending_key" / Bytes(32) * "chain key, secret",
+    "sending_number" / Int32ub * "of the next message sent",
+    "previous_count" / Int32ub * "messages in the sending chain before",
+    "receiving_key" / Bytes(32) * "chain key, secret; zeros when begun by this node and not confirmed",
+    "receiving_number" / Int32ub * "of the next message received in order",
+    "skipped_count" / Int16ub * "0 to 256",
+    "skipped" / Array(this.skipped_count, STORED_SKIPPED_KEY) * "ascending by ratchet key and number",
+)
+
+STORED_CLOSED_SESSION: Final = Struct(
+    "session_id" / Bytes(16) * "names a session begun by the peer and erased here",
+    "until" / Int64ub * "ms; forgotten from then on, with the prekey's secret",
+)
+
+STORED_PEER_SESSIONS: Final = Struct(
+    "version" / Byte * "1",
+    "local_node" / Bytes(32) * "NodeId",
+    "peer_node" / Bytes(32) * "NodeId",
+    "session_count" / Byte * "0 to 4",
+    "sessions" / Array(this.session_count, STORED_SESSION) * "ascending by session id",
+    "closed_count" / Byte * "0 to 64",
+    "closed" / Array(this.closed_count, STORED_CLOSED_SESSION) * "ascending by session id",
+)
+
 # --- secret file (owner: identity) ----------------------------------------------------------------------
 
 # --- for the byte tables --------------------------------------------------------------------------------
