@@ -1,0 +1,527 @@
+"""Sessions: end-to-end encryption from sender to recipient, whoever carries the bytes (TOM-SESSION).
+
+Theory of operation.  A session is one X3DH run (:mod:`tom_ref.x3dh`) and the Double Ratchet that grows from
+it (:mod:`tom_ref.ratchet`).  Whoever has something to say and no session begins one from the recipient's
+descriptor; its messages are *initial* ones, which carry all that the recipient needs, until a reply shows
+that one of them arrived. Two nodes may begin at once, lose their state, or be restored from a backup; so a
+node keeps a few sessions with one peer, reads on all of them and writes on one, and :func:`send` says which
+(TOM-SESSION-050 ff.):
+
+* a session is *confirmed* when this end knows that the other end holds it;
+* a session is *retired* when the peer has begun a later one: it is only read from then on;
+* a session is *worn* when what was said on it has met with silence for longer than a message lives.
+
+All classes are frozen and every function returns the new state beside its result.  A message that does not
+authenticate raises, so the caller still holds the old state; nothing is ever half committed
+(TOM-SESSION-032). Times are ms since the Unix epoch by this node's clock, but ``sent_at``, the ``created_at``
+of the envelope's header, is the sender's.  The caller has verified the header's signature and lifetime, and
+the descriptors it passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from attrs import evolve, frozen
+
+from tom_ref import codec, ratchet, x3dh
+from tom_ref.constants import (
+    EPS,
+    MAX_CLOSED_SESSIONS,
+    MAX_CONTENT,
+    MAX_MESSAGE_NUMBER,
+    MAX_SESSIONS_PER_PEER,
+    MAX_TTL,
+    PREKEY_ERASE_AFTER,
+    SESSION_ERASE_AFTER,
+    SESSION_IDLE,
+    SESSION_WORN_AFTER,
+    Purpose,
+)
+from tom_ref.crypto import (
+    Entropy,
+    Secret32,
+    draw_secret,
+    equal,
+    labelled,
+    validate_x25519_public,
+    x25519_public,
+)
+from tom_ref.errors import ProtocolError, Reason
+from tom_ref.frames import Descriptor, SessionInitial, SessionMessage, SessionRegular
+from tom_ref.ratchet import Ratchet
+
+_ASSOCIATED_LABEL: Final = "ToM/1 session"
+
+
+@frozen
+class LocalKeys:
+    """This node's half of every session: its NodeId and its X25519 session identity, secret and public."""
+
+    node_id: bytes
+    session_secret: Secret32
+    session_key: bytes
+
+
+@frozen
+class Prekey:
+    """A signed prekey whose secret this node holds; ``valid_until`` in ms, as its descriptor said."""
+
+    secret: Secret32
+    public: bytes
+    valid_until: int
+
+
+@frozen
+class SessionState:
+    """One end of one session.
+
+    ``initiator`` says whether this node began it.  ``heard_at`` is the latest ``created_at`` of a message
+    received (0: none), ``used_at`` when it was last used, ``retired_at`` when it was retired (0: it is live),
+    ``sending_since`` when the first message of the present sending chain was sent (0: none was).  All ms;
+    node ids and keys are 32 bytes.
+    """
+
+    session_id: bytes
+    initiator: bool
+    confirmed: bool
+    initiator_node: bytes
+    responder_node: bytes
+    initiator_key: bytes
+    responder_key: bytes
+    ephemeral: bytes
+    prekey_id: int
+    prekey_until: int
+    heard_at: int
+    used_at: int
+    retired_at: int
+    sending_since: int
+    ratchet: Ratchet
+
+    @property
+    def retired(self) -> bool:
+        """Whether this session is only read: a later one has taken its place."""
+        return self.retired_at != 0
+
+
+@frozen
+class ClosedSession:
+    """A session begun by the peer and erased here: its initial messages are replays until ``until`` (ms)."""
+
+    session_id: bytes
+    until: int
+
+
+@frozen
+class PeerSessions:
+    """All sessions between this node and one peer: at most four, ascending by session id, and the erased
+    ones.
+    """
+
+    local_node: bytes
+    peer_node: bytes
+    sessions: tuple[SessionState, ...] = ()
+    closed: tuple[ClosedSession, ...] = ()
+
+
+# --- one session --------------------------------------------------------------------------------------
+
+
+def prekey_is_valid(peer: Descriptor, now: int) -> bool:
+    """Whether a session may be begun with this descriptor's prekey at ``now`` (TOM-SESSION-013)."""
+    return peer.prekey_from - 2 * EPS <= now <= peer.prekey_until
+
+
+def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> SessionState:
+    """Begin a session with the node that signed ``peer`` (TOM-SESSION-010).
+
+    Draws ``session/ephemeral`` and ``session/ratchet``.  Raises ``ProtocolError``: ``STALE_PREKEY`` for a
+    prekey outside its validity, ``BAD_KEY`` for a key that is not canonical or of low order; ``ValueError``
+    for this node itself.
+    """
+    if peer.node_id == local.node_id:
+        raise ValueError("a node has no session with itself")
+    if not prekey_is_valid(peer, now):
+        raise ProtocolError(Reason.STALE_PREKEY, f"valid from {peer.prekey_from} to {peer.prekey_until} ms")
+    validate_x25519_public(peer.session_key)
+    validate_x25519_public(peer.prekey)
+    secret = draw_secret(entropy, Purpose.SESSION_EPHEMERAL)
+    ephemeral = x25519_public(secret)
+    shared = x3dh.initiator_secret(local.session_secret, secret, peer.session_key, peer.prekey)
+    return SessionState(
+        session_id=x3dh.session_id(local.node_id, peer.node_id, ephemeral, peer.prekey),
+        initiator=True,
+        confirmed=False,
+        initiator_node=local.node_id,
+        responder_node=peer.node_id,
+        initiator_key=local.session_key,
+        responder_key=peer.session_key,
+        ephemeral=ephemeral,
+        prekey_id=peer.prekey_id,
+        prekey_until=peer.prekey_until,
+        heard_at=0,
+        used_at=now,
+        retired_at=0,
+        sending_since=0,
+        ratchet=ratchet.begin(shared, peer.prekey, entropy),
+    )
+
+
+def _associated(state: SessionState, header_prefix: bytes, message_header: bytes) -> bytes:
+    """What a message is bound to (TOM-SESSION-031); the initiator comes first in both directions."""
+    return labelled(
+        _ASSOCIATED_LABEL,
+        state.initiator_key,
+        state.responder_key,
+        state.initiator_node,
+        state.responder_node,
+        header_prefix,
+        message_header,
+    )
+
+
+def encrypt(
+    state: SessionState, plaintext: bytes, *, header_prefix: bytes, now: int
+) -> tuple[SessionState, bytes]:
+    """Encrypt 0 to 1 MiB for the envelope whose header begins with ``header_prefix`` (TOM-SESSION-030).
+
+    Returns the new state, to be stored before the message leaves, and the message.  Raises ``ValueError`` for
+    a longer plaintext or a chain that has no number left.
+    """
+    if len(plaintext) > MAX_CONTENT:
+        raise ValueError(f"{len(plaintext)} bytes, at most {MAX_CONTENT}")
+    number = state.ratchet.sending.number
+    if number > MAX_MESSAGE_NUMBER:
+        raise ValueError("the sending chain has no number left")
+    previous_count, public = state.ratchet.previous_count, state.ratchet.public
+    after, key = ratchet.sending_key(state.ratchet)
+    if state.initiator and not state.confirmed:
+        header = codec.encode_session_message(
+            SessionInitial(
+                state.session_id,
+                state.initiator_key,
+                state.ephemeral,
+                state.prekey_id,
+                public,
+                previous_count,
+                number,
+                b"",
+            )
+        )
+    else:
+        header = codec.encode_session_message(
+            SessionRegular(state.session_id, public, previous_count, number, b"")
+        )
+    ciphertext = ratchet.seal(key, plaintext, _associated(state, header_prefix, header))
+    state = evolve(
+        state,
+        ratchet=after,
+        used_at=max(state.used_at, now),
+        sending_since=state.sending_since if number else now,
+    )
+    return state, header + ciphertext
+
+
+def decrypt(
+    state: SessionState, data: bytes, *, header_prefix: bytes, sent_at: int, now: int, entropy: Entropy
+) -> tuple[SessionState, bytes]:
+    """Open a message of this session.
+
+    Returns the new state, to be stored before a receipt leaves, and the plaintext.  May draw
+    ``session/ratchet``. Raises ``ProtocolError``: what :func:`~tom_ref.codec.decode_session_message` refuses,
+    ``UNKNOWN_SESSION`` for another session's message, ``BAD_VALUE``, ``REPLAYED``, ``TOO_MANY_SKIPPED``,
+    ``BAD_KEY`` or ``BAD_SEAL``.
+    """
+    message = codec.decode_session_message(data)
+    if message.session_id != state.session_id:
+        raise ProtocolError(Reason.UNKNOWN_SESSION, "a message of another session")
+    return _open(state, message, data, header_prefix=header_prefix, sent_at=sent_at, now=now, entropy=entropy)
+
+
+def _open(
+    state: SessionState,
+    message: SessionMessage,
+    data: bytes,
+    *,
+    header_prefix: bytes,
+    sent_at: int,
+    now: int,
+    entropy: Entropy,
+) -> tuple[SessionState, bytes]:
+    initial = isinstance(message, SessionInitial)
+    if initial and state.initiator:
+        raise ProtocolError(Reason.BAD_VALUE, "an initial message from the responder")
+    if message.number > MAX_MESSAGE_NUMBER:
+        raise ProtocolError(Reason.BAD_VALUE, f"message number {message.number}")
+    # The caller refuses dates beyond 2 EPS ahead; here they would only keep keys for longer.
+    sent_at = min(sent_at, now + 2 * EPS)
+    after, key = ratchet.receiving_key(
+        ratchet.without_expired(state.ratchet, now),
+        message.ratchet_key,
+        message.previous_count,
+        message.number,
+        until=sent_at + MAX_TTL,
+        entropy=entropy,
+    )
+    associated = _associated(state, header_prefix, data[: len(data) - len(message.ciphertext)])
+    plaintext = ratchet.open_sealed(key, message.ciphertext, associated)
+    state = evolve(
+        state,
+        ratchet=after,
+        confirmed=state.confirmed or state.initiator or not initial,
+        heard_at=max(state.heard_at, sent_at),
+        used_at=max(state.used_at, now),
+        sending_since=state.sending_since if after.public == state.ratchet.public else 0,
+    )
+    return state, plaintext
+
+
+def accept(
+    local: LocalKeys,
+    peer_node: bytes,
+    prekeys: Mapping[int, Prekey],
+    data: bytes,
+    *,
+    header_prefix: bytes,
+    sent_at: int,
+    now: int,
+    entropy: Entropy,
+) -> tuple[SessionState, bytes]:
+    """Answer the first initial message of a session that arrives (TOM-SESSION-012): the new state and the
+    plaintext.
+
+    ``prekeys`` are this node's own, by id.  Draws ``session/ratchet``.  Raises ``ProtocolError``: what
+    :func:`decrypt` raises, ``UNKNOWN_SESSION`` for a regular message, ``UNKNOWN_PREKEY`` for a prekey erased
+    or due to be, ``BAD_VALUE`` for a session id that is not that of its keys.
+    """
+    message = codec.decode_session_message(data)
+    if isinstance(message, SessionRegular):
+        raise ProtocolError(Reason.UNKNOWN_SESSION, "a regular message")
+    prekey = prekeys.get(message.prekey_id)
+    if prekey is None or now >= prekey.valid_until + PREKEY_ERASE_AFTER:
+        raise ProtocolError(Reason.UNKNOWN_PREKEY, f"prekey {message.prekey_id}")
+    if message.session_id != x3dh.session_id(peer_node, local.node_id, message.ephemeral, prekey.public):
+        raise ProtocolError(Reason.BAD_VALUE, "a session id that is not that of its keys")
+    validate_x25519_public(message.session_key)
+    validate_x25519_public(message.ephemeral)
+    shared = x3dh.responder_secret(
+        local.session_secret, prekey.secret, message.session_key, message.ephemeral
+    )
+    state = SessionState(
+        session_id=message.session_id,
+        initiator=False,
+        confirmed=False,
+        initiator_node=peer_node,
+        responder_node=local.node_id,
+        initiator_key=message.session_key,
+        responder_key=local.session_key,
+        ephemeral=message.ephemeral,
+        prekey_id=message.prekey_id,
+        prekey_until=prekey.valid_until,
+        heard_at=0,
+        used_at=now,
+        retired_at=0,
+        sending_since=0,
+        ratchet=ratchet.answer(shared, prekey.secret, message.ratchet_key, entropy),
+    )
+    return _open(state, message, data, header_prefix=header_prefix, sent_at=sent_at, now=now, entropy=entropy)
+
+
+# --- all sessions with one peer -----------------------------------------------------------------------
+
+
+def _sorted(sessions: Iterable[SessionState]) -> tuple[SessionState, ...]:
+    return tuple(sorted(sessions, key=lambda state: state.session_id))
+
+
+def _replace(peer: PeerSessions, state: SessionState) -> PeerSessions:
+    """``peer`` with the present state of a session that it holds."""
+    return evolve(
+        peer,
+        sessions=tuple(state if held.session_id == state.session_id else held for held in peer.sessions),
+    )
+
+
+def _close(peer: PeerSessions, closing: SessionState, now: int) -> PeerSessions:
+    """Erase a session; remember it while a replay of its beginning could be opened (TOM-SESSION-063)."""
+    closed = peer.closed
+    until = closing.prekey_until + PREKEY_ERASE_AFTER
+    if not closing.initiator and now < until:
+        record = ClosedSession(closing.session_id, until)
+        closed = tuple(sorted((*closed, record), key=lambda item: item.session_id))
+    sessions = tuple(held for held in peer.sessions if held.session_id != closing.session_id)
+    return evolve(peer, sessions=sessions, closed=closed)
+
+
+def _add(peer: PeerSessions, state: SessionState, now: int) -> PeerSessions:
+    """Hold a new session; where four are held, the longest unused of the retired ones gives way
+    (TOM-SESSION-061).
+
+    There always is a retired one: at most one session begun by each end is live.
+    """
+    if len(peer.sessions) >= MAX_SESSIONS_PER_PEER:
+        peer = _close(peer, min(peer.sessions, key=lambda held: (not held.retired, held.used_at)), now)
+    return evolve(peer, sessions=_sorted((*peer.sessions, state)))
+
+
+def _retired(state: SessionState, now: int) -> SessionState:
+    return state if state.retired else evolve(state, retired_at=now)
+
+
+def _is_sendable(state: SessionState, now: int) -> bool:
+    """Whether the peer will still hold this session when a message sent now arrives (TOM-SESSION-052)."""
+    if state.ratchet.sending.number > MAX_MESSAGE_NUMBER or now > state.used_at + SESSION_IDLE:
+        return False
+    return state.confirmed or now <= state.prekey_until
+
+
+def _is_worn(state: SessionState, now: int) -> bool:
+    """Whether what was said on this session has been met with silence for too long (TOM-SESSION-053)."""
+    return state.sending_since != 0 and now > state.sending_since + SESSION_WORN_AFTER
+
+
+def sending_session(peer: PeerSessions, now: int) -> SessionState | None:
+    """The session that a message sent now would use were no descriptor known, or ``None`` (TOM-SESSION-054).
+
+    Of those that may be sent on: a live one before a retired one, then one that is not worn before a worn
+    one, then the one with the lower session id, which both ends see alike.
+    """
+    candidates = [state for state in peer.sessions if _is_sendable(state, now)]
+    return min(
+        candidates, key=lambda state: (state.retired, _is_worn(state, now), state.session_id), default=None
+    )
+
+
+def send(
+    peer: PeerSessions,
+    local: LocalKeys,
+    descriptor: Descriptor | None,
+    plaintext: bytes,
+    *,
+    header_prefix: bytes,
+    now: int,
+    entropy: Entropy,
+) -> tuple[PeerSessions, bytes]:
+    """Encrypt for the peer, on the right session, beginning one if that is due (TOM-SESSION-050).
+
+    ``descriptor`` is the newest of the peer's that this node holds and has verified.  Returns the new state,
+    to be stored before the message leaves, and the message.  Raises ``ProtocolError(STALE_PREKEY)`` when
+    there is no session to send on and no prekey to begin one with, ``BAD_KEY`` for a descriptor with a bad
+    key; ``ValueError`` for a plaintext of more than 1 MiB or a descriptor of another node.
+    """
+    if descriptor is not None and descriptor.node_id != peer.peer_node:
+        raise ValueError("a descriptor of another node")
+    state = sending_session(peer, now)
+    if state is None or state.retired or _is_worn(state, now):
+        if descriptor is not None and prekey_is_valid(descriptor, now):
+            state = initiate(local, descriptor, now, entropy)
+            others = tuple(_retired(held, now) for held in peer.sessions)
+            peer = _add(evolve(peer, sessions=others), state, now)
+        elif state is None:
+            raise ProtocolError(Reason.STALE_PREKEY, "no valid prekey of the peer is known")
+    state, message = encrypt(state, plaintext, header_prefix=header_prefix, now=now)
+    return _replace(peer, state), message
+
+
+def receive(
+    peer: PeerSessions,
+    local: LocalKeys,
+    prekeys: Mapping[int, Prekey],
+    descriptor: Descriptor | None,
+    data: bytes,
+    *,
+    header_prefix: bytes,
+    sent_at: int,
+    now: int,
+    entropy: Entropy,
+) -> tuple[PeerSessions, bytes]:
+    """Open a message from the peer, on whichever session it belongs to (TOM-SESSION-055).
+
+    ``descriptor`` is the peer's, where this node holds one: a session begun with another session identity is
+    refused.  Returns the new state, to be stored before a receipt leaves, and the plaintext.  Raises
+    ``ProtocolError``: what :func:`decrypt` and :func:`accept` raise, ``REPLAYED`` for the beginning of a
+    session erased here, ``BAD_KEY`` for a foreign session identity, ``OVERLOADED`` when the peer has begun
+    too many sessions.
+    """
+    message = codec.decode_session_message(data)
+    for held in peer.sessions:
+        if held.session_id == message.session_id:
+            state, plaintext = _open(
+                held, message, data, header_prefix=header_prefix, sent_at=sent_at, now=now, entropy=entropy
+            )
+            return _replace(peer, state), plaintext
+
+    if isinstance(message, SessionInitial):
+        if any(item.session_id == message.session_id and now < item.until for item in peer.closed):
+            raise ProtocolError(Reason.REPLAYED, "the beginning of a session that was erased")
+        if descriptor is not None and not equal(descriptor.session_key, message.session_key):
+            raise ProtocolError(Reason.BAD_KEY, "not the peer's session identity")
+        if len(peer.closed) + sum(not held.initiator for held in peer.sessions) >= MAX_CLOSED_SESSIONS:
+            raise ProtocolError(Reason.OVERLOADED, f"{MAX_CLOSED_SESSIONS} sessions begun by one peer")
+    state, plaintext = accept(
+        local,
+        peer.peer_node,
+        prekeys,
+        data,
+        header_prefix=header_prefix,
+        sent_at=sent_at,
+        now=now,
+        entropy=entropy,
+    )
+
+    # The peer begins a session only when it can't send on those it has: whatever it used before is over for
+    # it (TOM-SESSION-056).  A session this node began and never heard on competes by its id instead.
+    overtaken = any(not held.initiator and held.heard_at >= state.heard_at for held in peer.sessions)
+    others = tuple(
+        _retired(held, now) if 0 < held.heard_at < state.heard_at else held for held in peer.sessions
+    )
+    state = _retired(state, now) if overtaken else state
+    return _add(evolve(peer, sessions=others), state, now), plaintext
+
+
+def retire(peer: PeerSessions, session_id: bytes, now: int) -> PeerSessions:
+    """Stop sending on a session, for example because the peer refused a message of it as ``unknown_session``.
+
+    A hint, not a proof: the session is still read, and the next message begins a new one (TOM-SESSION-057).
+    """
+    return evolve(
+        peer,
+        sessions=tuple(
+            _retired(held, now) if held.session_id == session_id else held for held in peer.sessions
+        ),
+    )
+
+
+# --- forgetting ---------------------------------------------------------------------------------------
+
+
+def _erase_at(peer: PeerSessions, state: SessionState) -> int:
+    """When a session is erased if nothing happens until then (TOM-SESSION-062), ms."""
+    deadline = state.used_at + SESSION_IDLE + 2 * SESSION_ERASE_AFTER
+    if not state.confirmed and (state.initiator or not state.sending_since):
+        deadline = min(deadline, state.prekey_until + PREKEY_ERASE_AFTER)
+    if state.retired and any(held.confirmed and not held.retired for held in peer.sessions):
+        deadline = min(deadline, max(state.used_at, state.retired_at) + SESSION_ERASE_AFTER)
+    return deadline
+
+
+def prune(peer: PeerSessions, now: int) -> PeerSessions:
+    """Erase every skipped key, session and memory of one that is due at ``now`` (TOM-SESSION-060 ff.)."""
+    for state in [held for held in peer.sessions if now >= _erase_at(peer, held)]:
+        peer = _close(peer, state, now)
+    return evolve(
+        peer,
+        sessions=tuple(
+            evolve(held, ratchet=ratchet.without_expired(held.ratchet, now)) for held in peer.sessions
+        ),
+        closed=tuple(item for item in peer.closed if now < item.until),
+    )
+
+
+def next_deadline(peer: PeerSessions) -> int | None:
+    """When :func:`prune` next has something to do, ms; ``None`` when nothing is kept."""
+    deadlines = [_erase_at(peer, state) for state in peer.sessions]
+    deadlines += [key.until for state in peer.sessions for key in state.ratchet.skipped.values()]
+    deadlines += [item.until for item in peer.closed]
+    return min(deadlines, default=None)
