@@ -17,6 +17,7 @@ from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import load_instances, select
 from tla.runner.java import find_toolbox, java_version
 from tla.runner.manifest import read_manifest, write_manifest
+from tla.runner.mutate import mutate
 from tla.runner.story import tell
 from tla.runner.tlc import PROCESSES, Cancelled, run_instance
 
@@ -130,6 +131,23 @@ def _witnesses(arguments: argparse.Namespace) -> Exit:
     return report.exit
 
 
+def _mutate(arguments: argparse.Namespace) -> Exit:
+    instances = load_instances(arguments.root)
+    pins = read_manifest(arguments.root / "manifest.json")
+    _, code = mutate(
+        instances,
+        arguments.root,
+        pins,
+        area=arguments.area,
+        sample=arguments.sample,
+        seed=arguments.seed,
+        limit=arguments.limit,
+        workers=arguments.workers,
+        console=_console(),
+    )
+    return code
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     parser = argparse.ArgumentParser(
@@ -165,6 +183,14 @@ def build_parser() -> argparse.ArgumentParser:
     explain = add("explain", _explain, "run an instance and tell its counterexample as a story")
     explain.add_argument("name", metavar="NAME", help="name of an instance, or a glob")
     selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
+    mutants = add("mutate", _mutate, "drop and negate every guard of the main models and see who notices")
+    mutants.add_argument("--area", metavar="GLOB", help="only this area")
+    mutants.add_argument("--sample", type=_positive, metavar="N", help="so many mutants only, chosen by the seed")
+    mutants.add_argument("--seed", type=int, default=1)
+    mutants.add_argument(
+        "--limit", type=_positive, default=3_000_000, metavar="STATES", help="ask only instances of at most so many states"
+    )
+    mutants.add_argument("--workers", type=_positive, default=default_workers(), metavar="N")
     return parser
 
 

@@ -17,8 +17,7 @@ _END = re.compile(r"^@!@!@ENDMSG (\d+) @!@!@$")
 _COUNTS = re.compile(r"([\d,.]+) states generated.*?, ([\d,.]+) distinct states found.*?, ([\d,.]+) states left")
 _PROGRESS_DEPTH = re.compile(r"Progress\((\d+)\)")
 _DEPTH = re.compile(r"depth of the complete state graph search is (\d+)")
-_SIMULATED = re.compile(r"number of states generated: ([\d,.]+)", re.IGNORECASE)
-_SIMULATING = re.compile(r"Progress: ([\d,.]+) states checked")
+_SIMULATED = re.compile(r"([\d,.]+) states (?:generated|checked)|number of states generated: ([\d,.]+)", re.IGNORECASE)
 _INVARIANT = re.compile(r"Invariant (.+?) is (?:violated|equal to FALSE)")
 _PROPERTY = re.compile(r"(?:Action p|P)roperty (.+?) is (?:violated|not correct|false)")
 _STATE_HEAD = re.compile(r"^(\d+): (.*)$")
@@ -133,9 +132,9 @@ class Output:
         elif code == 2186:
             self.finished = True
         elif code in (2209, 2210):
-            count = _SIMULATED.search(body) or _SIMULATING.search(body)
+            count = _SIMULATED.search(body)
             if count:
-                self.generated = _number(count[1])
+                self.generated = _number(count[1] or count[2])
                 return True
         elif code in INVARIANT_CODES:
             self._violation("invariant", _INVARIANT, body)

@@ -64,6 +64,14 @@ class Cancelled(Exception):
     """The run was given up because the whole command was."""
 
 
+class Overgrown(Exception):
+    """A watcher has seen enough: more states than it was prepared for."""
+
+    def __init__(self, states: int) -> None:
+        super().__init__(f"{states:,} states")
+        self.states = states
+
+
 class Processes:
     """The running TLC processes, so that a keyboard interrupt ends exactly those."""
 
