@@ -205,8 +205,8 @@ def argon2id(passphrase: bytes, salt: bytes, operations: int, memory: int) -> by
     """A 32-byte key from a passphrase: Argon2id 1.3, one lane (RFC 9106).
 
     ``salt`` is 16 bytes, ``operations`` the number of passes (at least 1), ``memory`` in bytes (at least
-    8192; whole KiB count).  The caller bounds both: this call takes that much memory.  ``ValueError`` for values
-    outside the range.
+    8192; whole KiB count).  The caller bounds both: this call takes that much memory.  ``ValueError`` for
+    values outside the range.
     """
     _exactly(salt, SALT_SIZE, "salt")
     if not 1 <= operations < 2**32 or not 8192 <= memory < 2**42:
@@ -266,15 +266,17 @@ def sign(key: SigningKey | KeyMaterial, message: bytes) -> bytes:
     return (key if isinstance(key, SigningKey) else SigningKey(key)).sign(message)
 
 
-@functools.lru_cache(maxsize=VALIDATED_KEYS_KEPT)
-def _is_prime_order_point(encoded: bytes) -> bool:
-    """Whether 32 bytes are the canonical encoding of a point of order L exactly."""
-    return bool(_sodium.crypto_core_ed25519_is_valid_point(encoded))
+def is_prime_order_point(encoded: bytes) -> bool:
+    """Whether 32 bytes are the canonical encoding of a point of edwards25519 of order L exactly."""
+    return bool(_sodium.crypto_core_ed25519_is_valid_point(_exactly(encoded, KEY_SIZE, "point")))
+
+
+_is_valid_public = functools.lru_cache(maxsize=VALIDATED_KEYS_KEPT)(is_prime_order_point)
 
 
 def validate_signing_public(public: bytes) -> None:
     """Refuse an Ed25519 or VRF public key that is not canonical, of small order or torsioned: ``BAD_KEY``."""
-    if not _is_prime_order_point(_exactly(public, KEY_SIZE, "public key")):
+    if not _is_valid_public(_exactly(public, KEY_SIZE, "public key")):
         raise ProtocolError(Reason.BAD_KEY, "not a canonical point of prime order")
 
 
@@ -312,13 +314,13 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     """Accept a 64-byte Ed25519 signature or raise, by the one strict rule of ToM.
 
     ``BAD_KEY``: the public key is not a canonical encoding of a point of order L.  ``BAD_SIGNATURE``: S is
-    not below L, R is not a canonical encoding of a point of order L, or ``S·B = R + k·A`` (without the cofactor)
+    not below L, R is not a canonical encoding of a point of order L, or ``S·B = R + k·A`` (no cofactor)
     does not hold.  libsodium checks S, R and the equation; it lets a torsioned A through, so that is added.
     """
     _exactly(signature, SIGNATURE_SIZE, "signature")
     validate_signing_public(public)
     if not _opens(public, message, signature) or (
-        _CHECK_COMMITMENT and not _sodium.crypto_core_ed25519_is_valid_point(signature[:KEY_SIZE])
+        _CHECK_COMMITMENT and not is_prime_order_point(signature[:KEY_SIZE])
     ):
         raise ProtocolError(Reason.BAD_SIGNATURE)
 
