@@ -107,10 +107,24 @@ def answer(shared_secret: Secret32, prekey: Secret32, ratchet_key: bytes, entrop
     return Ratchet(root_key, secret, crypto.x25519_public(secret), ratchet_key, sending, receiving, 0, {})
 
 
+def _with_chains(ratchet: Ratchet, sending: Chain, receiving: Chain | None) -> Ratchet:
+    """``attrs.evolve`` by hand, on the way of every message: a tenth of its time."""
+    return Ratchet(
+        ratchet.root_key,
+        ratchet.secret,
+        ratchet.public,
+        ratchet.peer_key,
+        sending,
+        receiving,
+        ratchet.previous_count,
+        ratchet.skipped,
+    )
+
+
 def sending_key(ratchet: Ratchet) -> tuple[Ratchet, Secret32]:
     """The key of the next message, whose number is ``ratchet.sending.number``, and the ratchet after it."""
     sending, key = _chain_step(ratchet.sending)
-    return evolve(ratchet, sending=sending), key
+    return _with_chains(ratchet, sending, ratchet.receiving), key
 
 
 def receiving_key(
@@ -136,7 +150,7 @@ def receiving_key(
             raise ProtocolError(Reason.REPLAYED, f"message {number}")
         if number == receiving.number:
             receiving, key = _chain_step(receiving)
-            return evolve(ratchet, receiving=receiving), key
+            return _with_chains(ratchet, ratchet.sending, receiving), key
         _bound(ratchet, number - receiving.number)
         skipped = dict(ratchet.skipped)
         receiving, key = _chain_step(_skip(receiving, number, ratchet_key, until, skipped))
@@ -180,6 +194,8 @@ def _skip(
 
 def without_expired(ratchet: Ratchet, now: int) -> Ratchet:
     """The ratchet without the skipped keys whose messages can't be alive any more (TOM-SESSION-029)."""
+    if not ratchet.skipped:
+        return ratchet
     alive = {place: key for place, key in ratchet.skipped.items() if now < key.until}
     return ratchet if len(alive) == len(ratchet.skipped) else evolve(ratchet, skipped=alive)
 

@@ -74,18 +74,13 @@ class Prekey:
 
 
 @frozen
-class SessionState:
-    """One end of one session.
+class Agreement:
+    """What one X3DH run fixed for the whole life of a session: its name, its two ends and the prekey it used.
 
-    ``initiator`` says whether this node began it.  ``heard_at`` is the latest ``created_at`` of a message
-    received (0: none), ``used_at`` when it was last used, ``retired_at`` when it was retired (0: it is live),
-    ``sending_since`` when the first message of the present sending chain was sent (0: none was).  All ms;
-    node ids and keys are 32 bytes.
+    Node ids and keys are 32 bytes; ``prekey_until`` is when the prekey's validity ends, ms.
     """
 
     session_id: bytes
-    initiator: bool
-    confirmed: bool
     initiator_node: bytes
     responder_node: bytes
     initiator_key: bytes
@@ -93,11 +88,31 @@ class SessionState:
     ephemeral: bytes
     prekey_id: int
     prekey_until: int
+
+
+@frozen
+class SessionState:
+    """One end of one session.
+
+    ``initiator`` says whether this node began it, ``confirmed`` whether this end knows that the other holds
+    it. ``heard_at`` is the latest ``created_at`` of a message received (0: none), ``used_at`` when it was
+    last used, ``retired_at`` when it was retired (0: it is live), ``sending_since`` when the first message of
+    the present sending chain was sent (0: none was); all ms.
+    """
+
+    agreement: Agreement
+    ratchet: Ratchet
+    initiator: bool
+    confirmed: bool
     heard_at: int
     used_at: int
     retired_at: int
     sending_since: int
-    ratchet: Ratchet
+
+    @property
+    def session_id(self) -> bytes:
+        """The 16 bytes that name the session on the wire."""
+        return self.agreement.session_id
 
     @property
     def retired(self) -> bool:
@@ -149,10 +164,8 @@ def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> 
     secret = draw_secret(entropy, Purpose.SESSION_EPHEMERAL)
     ephemeral = x25519_public(secret)
     shared = x3dh.initiator_secret(local.session_secret, secret, peer.session_key, peer.prekey)
-    return SessionState(
+    agreement = Agreement(
         session_id=x3dh.session_id(local.node_id, peer.node_id, ephemeral, peer.prekey),
-        initiator=True,
-        confirmed=False,
         initiator_node=local.node_id,
         responder_node=peer.node_id,
         initiator_key=local.session_key,
@@ -160,22 +173,31 @@ def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> 
         ephemeral=ephemeral,
         prekey_id=peer.prekey_id,
         prekey_until=peer.prekey_until,
+    )
+    return _fresh(agreement, ratchet.begin(shared, peer.prekey, entropy), now, initiator=True)
+
+
+def _fresh(agreement: Agreement, begun: Ratchet, now: int, *, initiator: bool) -> SessionState:
+    return SessionState(
+        agreement,
+        begun,
+        initiator=initiator,
+        confirmed=False,
         heard_at=0,
         used_at=now,
         retired_at=0,
         sending_since=0,
-        ratchet=ratchet.begin(shared, peer.prekey, entropy),
     )
 
 
-def _associated(state: SessionState, header_prefix: bytes, message_header: bytes) -> bytes:
+def _associated(agreement: Agreement, header_prefix: bytes, message_header: bytes) -> bytes:
     """What a message is bound to (TOM-SESSION-031); the initiator comes first in both directions."""
     return labelled(
         _ASSOCIATED_LABEL,
-        state.initiator_key,
-        state.responder_key,
-        state.initiator_node,
-        state.responder_node,
+        agreement.initiator_key,
+        agreement.responder_key,
+        agreement.initiator_node,
+        agreement.responder_node,
         header_prefix,
         message_header,
     )
@@ -194,30 +216,32 @@ def encrypt(
     number = state.ratchet.sending.number
     if number > MAX_MESSAGE_NUMBER:
         raise ValueError("the sending chain has no number left")
-    previous_count, public = state.ratchet.previous_count, state.ratchet.public
-    after, key = ratchet.sending_key(state.ratchet)
+    agreement, before = state.agreement, state.ratchet
+    after, key = ratchet.sending_key(before)
+    message: SessionMessage
     if state.initiator and not state.confirmed:
-        header = codec.encode_session_message(
-            SessionInitial(
-                state.session_id,
-                state.initiator_key,
-                state.ephemeral,
-                state.prekey_id,
-                public,
-                previous_count,
-                number,
-                b"",
-            )
+        message = SessionInitial(
+            agreement.session_id,
+            agreement.initiator_key,
+            agreement.ephemeral,
+            agreement.prekey_id,
+            before.public,
+            before.previous_count,
+            number,
+            b"",
         )
     else:
-        header = codec.encode_session_message(
-            SessionRegular(state.session_id, public, previous_count, number, b"")
-        )
-    ciphertext = ratchet.seal(key, plaintext, _associated(state, header_prefix, header))
-    state = evolve(
-        state,
-        ratchet=after,
+        message = SessionRegular(agreement.session_id, before.public, before.previous_count, number, b"")
+    header = codec.encode_session_message(message)
+    ciphertext = ratchet.seal(key, plaintext, _associated(agreement, header_prefix, header))
+    state = SessionState(
+        agreement,
+        after,
+        initiator=state.initiator,
+        confirmed=state.confirmed,
+        heard_at=state.heard_at,
         used_at=max(state.used_at, now),
+        retired_at=state.retired_at,
         sending_since=state.sending_since if number else now,
     )
     return state, header + ciphertext
@@ -264,14 +288,16 @@ def _open(
         until=sent_at + MAX_TTL,
         entropy=entropy,
     )
-    associated = _associated(state, header_prefix, data[: len(data) - len(message.ciphertext)])
+    associated = _associated(state.agreement, header_prefix, data[: len(data) - len(message.ciphertext)])
     plaintext = ratchet.open_sealed(key, message.ciphertext, associated)
-    state = evolve(
-        state,
-        ratchet=after,
+    state = SessionState(
+        state.agreement,
+        after,
+        initiator=state.initiator,
         confirmed=state.confirmed or state.initiator or not initial,
         heard_at=max(state.heard_at, sent_at),
         used_at=max(state.used_at, now),
+        retired_at=state.retired_at,
         sending_since=state.sending_since if after.public == state.ratchet.public else 0,
     )
     return state, plaintext
@@ -308,10 +334,8 @@ def accept(
     shared = x3dh.responder_secret(
         local.session_secret, prekey.secret, message.session_key, message.ephemeral
     )
-    state = SessionState(
+    agreement = Agreement(
         session_id=message.session_id,
-        initiator=False,
-        confirmed=False,
         initiator_node=peer_node,
         responder_node=local.node_id,
         initiator_key=message.session_key,
@@ -319,12 +343,9 @@ def accept(
         ephemeral=message.ephemeral,
         prekey_id=message.prekey_id,
         prekey_until=prekey.valid_until,
-        heard_at=0,
-        used_at=now,
-        retired_at=0,
-        sending_since=0,
-        ratchet=ratchet.answer(shared, prekey.secret, message.ratchet_key, entropy),
     )
+    begun = ratchet.answer(shared, prekey.secret, message.ratchet_key, entropy)
+    state = _fresh(agreement, begun, now, initiator=False)
     return _open(state, message, data, header_prefix=header_prefix, sent_at=sent_at, now=now, entropy=entropy)
 
 
@@ -337,16 +358,15 @@ def _sorted(sessions: Iterable[SessionState]) -> tuple[SessionState, ...]:
 
 def _replace(peer: PeerSessions, state: SessionState) -> PeerSessions:
     """``peer`` with the present state of a session that it holds."""
-    return evolve(
-        peer,
-        sessions=tuple(state if held.session_id == state.session_id else held for held in peer.sessions),
-    )
+    name = state.session_id
+    sessions = tuple([state if held.session_id == name else held for held in peer.sessions])
+    return PeerSessions(peer.local_node, peer.peer_node, sessions, peer.closed)
 
 
 def _close(peer: PeerSessions, closing: SessionState, now: int) -> PeerSessions:
     """Erase a session; remember it while a replay of its beginning could be opened (TOM-SESSION-063)."""
     closed = peer.closed
-    until = closing.prekey_until + PREKEY_ERASE_AFTER
+    until = closing.agreement.prekey_until + PREKEY_ERASE_AFTER
     if not closing.initiator and now < until:
         record = ClosedSession(closing.session_id, until)
         closed = tuple(sorted((*closed, record), key=lambda item: item.session_id))
@@ -373,7 +393,7 @@ def _is_sendable(state: SessionState, now: int) -> bool:
     """Whether the peer will still hold this session when a message sent now arrives (TOM-SESSION-052)."""
     if state.ratchet.sending.number > MAX_MESSAGE_NUMBER or now > state.used_at + SESSION_IDLE:
         return False
-    return state.confirmed or now <= state.prekey_until
+    return state.confirmed or now <= state.agreement.prekey_until
 
 
 def _is_worn(state: SessionState, now: int) -> bool:
@@ -500,7 +520,7 @@ def _erase_at(peer: PeerSessions, state: SessionState) -> int:
     """When a session is erased if nothing happens until then (TOM-SESSION-062), ms."""
     deadline = state.used_at + SESSION_IDLE + 2 * SESSION_ERASE_AFTER
     if not state.confirmed and (state.initiator or not state.sending_since):
-        deadline = min(deadline, state.prekey_until + PREKEY_ERASE_AFTER)
+        deadline = min(deadline, state.agreement.prekey_until + PREKEY_ERASE_AFTER)
     if state.retired and any(held.confirmed and not held.retired for held in peer.sessions):
         deadline = min(deadline, max(state.used_at, state.retired_at) + SESSION_ERASE_AFTER)
     return deadline

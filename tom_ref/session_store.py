@@ -23,7 +23,7 @@ from tom_ref.constants import (
 from tom_ref.crypto import Secret32, x25519_public
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.ratchet import Chain, Ratchet, SkippedKey
-from tom_ref.session import ClosedSession, PeerSessions, SessionState
+from tom_ref.session import Agreement, ClosedSession, PeerSessions, SessionState
 from tom_ref.x3dh import SUITE
 
 _INITIATOR: Final = 1
@@ -47,20 +47,20 @@ def _refuse(reason: Reason, detail: str) -> NoReturn:
 
 def _values(state: SessionState) -> dict[str, Any]:
     """The fields of one session, but for the version."""
-    ratchet = state.ratchet
+    agreement, ratchet = state.agreement, state.ratchet
     receiving = ratchet.receiving
     skipped = sorted(ratchet.skipped.items())
     return {
         "suite": SUITE,
         "flags": _INITIATOR * state.initiator + _CONFIRMED * state.confirmed,
-        "session_id": state.session_id,
-        "initiator_node": state.initiator_node,
-        "responder_node": state.responder_node,
-        "initiator_key": state.initiator_key,
-        "responder_key": state.responder_key,
-        "ephemeral": state.ephemeral,
-        "prekey_id": state.prekey_id,
-        "prekey_until": state.prekey_until,
+        "session_id": agreement.session_id,
+        "initiator_node": agreement.initiator_node,
+        "responder_node": agreement.responder_node,
+        "initiator_key": agreement.initiator_key,
+        "responder_key": agreement.responder_key,
+        "ephemeral": agreement.ephemeral,
+        "prekey_id": agreement.prekey_id,
+        "prekey_until": agreement.prekey_until,
         "heard_at": state.heard_at,
         "used_at": state.used_at,
         "retired_at": state.retired_at,
@@ -115,20 +115,16 @@ def _read(parsed: SimpleNamespace) -> SessionState:
         _refuse(Reason.BAD_VALUE, "a receiving chain before the first reply")
     secret = Secret32(parsed.ratchet_secret)
     return SessionState(
-        session_id=parsed.session_id,
-        initiator=initiator,
-        confirmed=confirmed,
-        initiator_node=parsed.initiator_node,
-        responder_node=parsed.responder_node,
-        initiator_key=parsed.initiator_key,
-        responder_key=parsed.responder_key,
-        ephemeral=parsed.ephemeral,
-        prekey_id=parsed.prekey_id,
-        prekey_until=parsed.prekey_until,
-        heard_at=parsed.heard_at,
-        used_at=parsed.used_at,
-        retired_at=parsed.retired_at,
-        sending_since=parsed.sending_since,
+        agreement=Agreement(
+            session_id=parsed.session_id,
+            initiator_node=parsed.initiator_node,
+            responder_node=parsed.responder_node,
+            initiator_key=parsed.initiator_key,
+            responder_key=parsed.responder_key,
+            ephemeral=parsed.ephemeral,
+            prekey_id=parsed.prekey_id,
+            prekey_until=parsed.prekey_until,
+        ),
         ratchet=Ratchet(
             root_key=Secret32(parsed.root_key),
             secret=secret,
@@ -139,6 +135,12 @@ def _read(parsed: SimpleNamespace) -> SessionState:
             previous_count=parsed.previous_count,
             skipped=_read_skipped(parsed.skipped),
         ),
+        initiator=initiator,
+        confirmed=confirmed,
+        heard_at=parsed.heard_at,
+        used_at=parsed.used_at,
+        retired_at=parsed.retired_at,
+        sending_since=parsed.sending_since,
     )
 
 
@@ -180,6 +182,8 @@ def decode_peer_sessions(data: bytes) -> PeerSessions:
             _refuse(Reason.NON_CANONICAL, "session ids not ascending")
     for state in peer.sessions:
         ends = (peer.local_node, peer.peer_node)
-        if (state.initiator_node, state.responder_node) != (ends if state.initiator else ends[::-1]):
+        if (state.agreement.initiator_node, state.agreement.responder_node) != (
+            ends if state.initiator else ends[::-1]
+        ):
             _refuse(Reason.NODE_MISMATCH, "a session of other nodes")
     return peer
