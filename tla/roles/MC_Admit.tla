@@ -1,0 +1,4 @@
+------------------------------ MODULE MC_Admit --------------------------------
+EXTENDS Admit, TLC
+Sym == Permutations(Founders) \union Permutations(Later)
+==============================================================================
