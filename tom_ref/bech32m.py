@@ -1,8 +1,8 @@
 """Bech32m, the text form of a NodeId: strict, short, and with a checksum that names no wrong node (BIP-350).
 
-A text is ``prefix 1 data checksum`` in 32 characters that are hard to confuse.  Everything that is not exactly
-the encoding is refused with ``BAD_TEXT`` (TOM-ID-007): mixed case, a foreign prefix, another length, padding
-bits that are set.  All capitals are allowed, because QR codes hold them in less space.
+A text is ``prefix 1 data checksum`` in 32 characters that are hard to confuse.  Everything that is not
+exactly the encoding is refused with ``BAD_TEXT`` (TOM-ID-007): mixed case, a foreign prefix, another length,
+padding bits that are set.  All capitals are allowed, because QR codes hold them in less space.
 """
 
 from __future__ import annotations

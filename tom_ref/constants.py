@@ -73,6 +73,18 @@ an initial message written on the last moment can still be opened when it arrive
 PREKEY_ERASE_AFTER: Final = MAX_TTL + 2 * EPS
 """ms: the prekey's secret is erased this long after its validity ended."""
 
+PASSPHRASE_OPERATIONS: Final = 3
+"""count: Argon2id passes when a secret file is sealed (libsodium's "moderate", about a second)."""
+
+PASSPHRASE_MEMORY: Final = 262_144
+"""KiB: Argon2id memory when a secret file is sealed (256 MiB, libsodium's "moderate")."""
+
+MAX_PASSPHRASE_OPERATIONS: Final = 16
+"""count: the most Argon2id passes a secret file may ask for, so that a hostile file can't stall a node."""
+
+MAX_PASSPHRASE_MEMORY: Final = 1_048_576
+"""KiB: the most Argon2id memory a secret file may ask for (1 GiB), for the same reason."""
+
 # --- link ---------------------------------------------------------------------------------------------
 
 MAX_NOISE_MESSAGE: Final = 65_535
@@ -163,7 +175,7 @@ secret lives, so that a replayed initial message opens nothing twice; a further 
 RETRY_FIRST: Final = 2_000
 """ms: a sender that saw no receipt for this long tries the next way."""
 
-RETRY_MAX: Final = 60_000
+RETRY_MAX: Final = 15_000
 """ms: the pause between attempts doubles up to this."""
 
 MAX_PENDING: Final = 4_096
@@ -198,6 +210,8 @@ class Purpose(enum.StrEnum):
     """32 bytes: the node's one secret."""
     IDENTITY_SALT = "identity/salt"
     """16 bytes: the salt of a passphrase."""
+    IDENTITY_NONCE = "identity/nonce"
+    """12 bytes: the nonce that seals the secret under a passphrase."""
     IDENTITY_PREKEY = "identity/prekey"
     """32 bytes: the secret of a signed prekey."""
     LINK_EPHEMERAL = "link/ephemeral"

@@ -1,7 +1,7 @@
 """The verifiable random function: ECVRF-EDWARDS25519-SHA512-TAI (RFC 9381, suite 0x03).
 
 A node proves with its VRF key what its random value for an input is; everybody can check it and nobody can
-choose it.  Section numbers are those of RFC 9381.  Where the RFC leaves room, ToM takes the strict side, so that
+choose it.  Section numbers are those of RFC 9381.  Where it leaves room, ToM takes the strict side, so that
 all ports agree: the public key and the proof's point Gamma are canonical points of order L (TOM-ID-016, 018).
 
 The input ``alpha`` must be public: the time that hashing it to the curve takes depends on it (section 7.4).

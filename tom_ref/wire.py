@@ -318,7 +318,27 @@ STORED_PEER_SESSIONS: Final = Struct(
     "closed" / Array(this.closed_count, STORED_CLOSED_SESSION) * "ascending by session id",
 )
 
-# --- secret file (owner: identity) ----------------------------------------------------------------------
+# --- secret file (owner: identity; local: never on the wire) ---------------------------------------------
+
+SECRET_FILE_PLAIN: Final = Struct(
+    "magic" / Const(b"ToM key\n") * "names the format; the line feed shows damage by text transfer",
+    "version" / Byte * "1",
+    "protection" / Const(b"\x00") * "no passphrase",
+    "secret" / Bytes(32) * "the node's secret",
+    "checksum" / Bytes(32) * 'SHA-256 of labelled("ToM/1 secret file", all bytes before)',
+)
+
+SECRET_FILE_SEALED: Final = Struct(
+    "magic" / Const(b"ToM key\n") * "names the format; the line feed shows damage by text transfer",
+    "version" / Byte * "1",
+    "protection" / Const(b"\x01") * "Argon2id and ChaCha20-Poly1305",
+    "operations" / Int32ub * "Argon2id passes, 1 to 16",
+    "memory" / Int32ub * "Argon2id memory in KiB, 8 to 1,048,576",
+    "salt" / Bytes(16) * "Argon2id salt",
+    "nonce" / Bytes(12) * "of the AEAD; its associated data are all bytes before the sealed secret",
+    "sealed" / Bytes(48) * "the node's secret with its tag",
+    "checksum" / Bytes(32) * 'SHA-256 of labelled("ToM/1 secret file", all bytes before)',
+)
 
 # --- for the byte tables --------------------------------------------------------------------------------
 
@@ -347,4 +367,6 @@ LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
     "descriptor-answer": DESCRIPTOR_ANSWER,
     "session-initial": SESSION_INITIAL,
     "session-regular": SESSION_REGULAR,
+    "secret-file-plain": SECRET_FILE_PLAIN,
+    "secret-file-sealed": SECRET_FILE_SEALED,
 }
