@@ -1,0 +1,1 @@
+"""The project's own tools: the specification's lint, generators and the runner of all checks."""
