@@ -1,8 +1,8 @@
 """Everything that can happen to a node: the closed union of inputs to :meth:`tom_ref.node.Node.step`.
 
 The first group comes from drivers and so, in the end, from the network: it never makes ``step`` raise.  The
-second group are commands of this node's own application: a bad one raises :class:`LocalError` and changes
-nothing.
+second group are commands of this node's own application: a bad one raises :class:`CommandError` and
+changes nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import enum
 
 from attrs import field, frozen
 
-from tom_ref.errors import Reason
+from tom_ref.errors import LocalError, Reason
 from tom_ref.frames import Address, Descriptor
 
 
-class LocalError(Exception):
+class CommandError(LocalError):
     """A command of the local application can't be carried out; the node's state is unchanged.
 
     ``reason`` is one of the specification's codes where one fits (``overloaded``, ``too_large``, ...).

@@ -22,6 +22,7 @@ class _Neighbour:
 
     link: int
     initiator: bytes
+    since: int
     congested: bool = False
 
 
@@ -69,12 +70,12 @@ class Neighbours:
         initiator = self.own_id if initiated else peer
         held = self._by_peer.get(peer)
         if held is not None:
-            if not keep_new_link(self.own_id, peer, held.initiator, initiator):
+            if not keep_new_link(self.own_id, peer, held.initiator, initiator, step.now - held.since):
                 step.emit(CloseLink(link, Reason.DUPLICATE_LINK.value))
                 return False
             del self._by_link[held.link]
             step.emit(CloseLink(held.link, Reason.DUPLICATE_LINK.value))
-        self._by_peer[peer] = _Neighbour(link, initiator)
+        self._by_peer[peer] = _Neighbour(link, initiator, step.now)
         self._by_link[link] = peer
         wanted = self._wanted.get(peer)
         if wanted is not None:
@@ -138,7 +139,7 @@ class Neighbours:
         wanted.dialling = False
 
     def ways(self, recipient: bytes, route: Route, avoid: tuple[bytes, ...] = ()) -> list[tuple[bytes, int]]:
-        """The linked peers to hand a message to, best first, as (NodeId, link) (TOM-DELIVERY-040)."""
+        """The linked peers to hand a message to, best first, as (NodeId, link) (TOM-DELIVERY-040, 053)."""
         order = [relay for relay in self.relays if relay != recipient]
         order.insert(0 if route is Route.DIRECT_FIRST else len(order), recipient)
         return [

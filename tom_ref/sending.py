@@ -13,7 +13,7 @@ from tom_ref.crypto import SigningKey
 from tom_ref.effects import DeliveryState, Drained, Event, Progress, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Envelope, Header, Receipt, Stamp, TrailReport
-from tom_ref.inputs import LocalError, Route, SendMessage
+from tom_ref.inputs import CommandError, Route, SendMessage
 from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
 from tom_ref.validate import (
@@ -43,7 +43,7 @@ class Pending:
     signature: bytes = bytes(64)
     message: bytes | None = None
     attempts: int = 0
-    next_attempt_at: int = 0
+    looks: int = 0
     hop: bytes | None = None
     """The peer that has it now."""
     tried: tuple[bytes, ...] = ()
@@ -85,21 +85,21 @@ class Sending:
         return self._last_handle + 1
 
     def add(self, step: Step, command: SendMessage) -> Pending:
-        """Take a new message; raises ``LocalError`` and changes nothing when it can't be taken."""
+        """Take a new message; raises ``CommandError`` and changes nothing when it can't be taken."""
         if len(command.recipient) != constants.KEY_BYTES or command.recipient == self.own_id:
-            raise LocalError(Reason.BAD_VALUE, "the recipient must be another node's id")
+            raise CommandError(Reason.BAD_VALUE, "the recipient must be another node's id")
         if len(command.content) > constants.MAX_CONTENT:
-            raise LocalError(Reason.TOO_LARGE, f"content of {len(command.content)} bytes")
+            raise CommandError(Reason.TOO_LARGE, f"content of {len(command.content)} bytes")
         if not 0 < command.ttl <= constants.MAX_TTL:
-            raise LocalError(Reason.BAD_LIFETIME, f"ttl {command.ttl} ms")
+            raise CommandError(Reason.BAD_LIFETIME, f"ttl {command.ttl} ms")
         if not self._last_handle < command.handle < 1 << 63:
-            raise LocalError(Reason.BAD_VALUE, "a handle must be above every earlier one")
+            raise CommandError(Reason.BAD_VALUE, "a handle must be above every earlier one")
         if (
             len(self._pending) >= constants.MAX_PENDING
             or self._bytes + len(command.content) > constants.MAX_PENDING_BYTES
         ):
             self._refused = True
-            raise LocalError(Reason.OVERLOADED, "too many messages wait for a receipt")
+            raise CommandError(Reason.OVERLOADED, "too many messages wait for a receipt")
         pending = Pending(
             command.handle, command.recipient, step.now, command.ttl, command.route, command.content
         )
@@ -184,20 +184,27 @@ class Sending:
         self.store(step, pending)
         step.report(Event.ENCRYPTED, pending.recipient, pending.message, f"{len(payload)} bytes")
 
+    def retry_later(self, step: Step, pending: Pending) -> None:
+        """Look at the message again after a pause that doubles from one look to the next."""
+        pause = min(constants.RETRY_FIRST << min(pending.looks, 16), constants.RETRY_MAX)
+        pending.looks += 1
+        self.timers.set(Timer.RETRY, pending.key, step.now + pause)
+
     def attempt(self, step: Step, pending: Pending, ways: list[tuple[bytes, int]]) -> bool:
         """Hand the message to the best way not tried in this round; ``False`` when there is none now.
 
         Either way the next look at it is scheduled: after a pause that doubles from ``RETRY_FIRST`` to
-        ``RETRY_MAX`` (TOM-DELIVERY-042).
+        ``RETRY_MAX`` (TOM-DELIVERY-052).
         """
-        if pending.header is None or pending.message is None or step.now >= pending.header.expires_at:
+        if pending.header is None or pending.message is None:
+            return False
+        self.retry_later(step, pending)
+        if step.now >= pending.header.expires_at:
             return False
         fresh = [way for way in ways if way[0] not in pending.tried]
         if not fresh and ways:
             pending.tried = ()
             fresh = ways
-        pause = min(constants.RETRY_FIRST << min(pending.attempts, 16), constants.RETRY_MAX)
-        self.timers.set(Timer.RETRY, pending.key, step.now + pause)
         if not fresh:
             return False
         hop, link = fresh[0]

@@ -1,0 +1,1 @@
+"""The ``tom`` command: what a person types to use, watch and inspect ToM."""

@@ -1,0 +1,210 @@
+"""Annotated hex dumps: every field of a frame with its offset, bytes and meaning.
+
+The rows come from the declarations in :mod:`tom_ref.wire`, so a dump can't disagree with the decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import construct
+from attrs import frozen
+
+from tom_ref import codec, wire
+from tom_ref.errors import ProtocolError
+from tom_ref.validate import message_id
+
+FRAMES: Final[dict[int, tuple[str, construct.Struct[Any, Any]]]] = {
+    1: ("envelope", wire.ENVELOPE),
+    2: ("receipt", wire.RECEIPT),
+    3: ("trail report", wire.TRAIL_REPORT),
+    4: ("refusal", wire.REFUSAL),
+    5: ("descriptor query", wire.DESCRIPTOR_QUERY),
+    6: ("descriptor answer", wire.DESCRIPTOR_ANSWER),
+}
+
+RECORDS: Final[dict[int, tuple[str, construct.Struct[Any, Any]]]] = {
+    1: ("chunk", wire.RECORD_CHUNK),
+    2: ("window", wire.RECORD_WINDOW),
+    3: ("ping", wire.RECORD_PING),
+    4: ("pong", wire.RECORD_PONG),
+    5: ("rekey", wire.RECORD_REKEY),
+    6: ("close", wire.RECORD_CLOSE),
+}
+
+_INSIDE: Final[dict[tuple[str, str], construct.Struct[Any, Any]]] = {
+    ("envelope", "header"): wire.HEADER,
+    ("descriptor answer", "descriptor"): wire.DESCRIPTOR,
+    ("handshake payload", "descriptor"): wire.DESCRIPTOR,
+}
+
+_MOMENTS: Final = {
+    "created_at",
+    "arrived_at",
+    "received_at",
+    "sent_at",
+    "ping_sent_at",
+    "prekey_from",
+    "prekey_until",
+}
+
+
+@frozen
+class Row:
+    """One field: where it stands, its bytes, what it is called and what it means."""
+
+    offset: int
+    data: bytes
+    field: str
+    meaning: str
+
+
+class _Dump:
+    """Walks a declaration over bytes and yields what it finds until the bytes end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+        self.complete = True
+
+    def take(self, length: int) -> bytes:
+        piece = self.data[self.position : self.position + length]
+        self.complete = self.complete and len(piece) == length
+        self.position += len(piece)
+        return piece
+
+    def walk(self, name: str, declaration: construct.Struct[Any, Any], path: str = "") -> Iterator[Row]:
+        values: dict[str, Any] = {}
+        for renamed in declaration.subcons:
+            if not self.complete:
+                return
+            field, note = renamed.name, renamed.docs
+            subcon = renamed.subcon
+            while isinstance(subcon, construct.Renamed):
+                subcon = subcon.subcon
+            yield from self._field(name, path + field, field, subcon, note, values)
+
+    def _field(
+        self,
+        name: str,
+        path: str,
+        field: str,
+        subcon: construct.Construct[Any, Any],
+        note: str,
+        values: dict[str, Any],
+    ) -> Iterator[Row]:
+        start = self.position
+        if isinstance(subcon, construct.Struct):
+            yield from self.walk(field, subcon, f"{path}.")
+        elif isinstance(subcon, construct.Array):
+            count = values[repr(subcon.count).split("'")[1]]
+            for index in range(count):
+                yield from self.walk(field, subcon.subcon, f"{path}[{index}].")
+        elif isinstance(subcon, construct.FormatField):
+            piece = self.take(subcon.length)
+            values[field] = number = int.from_bytes(piece, "big")
+            yield Row(start, piece, path, _number(field, number, note))
+        elif isinstance(subcon, construct.Const):
+            yield Row(start, self.take(len(subcon.value)), path, f"{note}: {name}")
+        else:
+            piece = self.take(self._length(subcon, values))
+            inside = _INSIDE.get((name, field))
+            if inside is not None and piece:
+                self.position = start
+                before, self.data = self.data, self.data[: start + len(piece)]
+                yield from self.walk(field, inside, f"{path}.")
+                self.data, self.position = before, start + len(piece)
+            else:
+                yield Row(start, piece, path, _octets(field, piece, note))
+
+    def _length(self, subcon: construct.Construct[Any, Any], values: dict[str, Any]) -> int:
+        if not isinstance(subcon, construct.Bytes):
+            return len(self.data) - self.position
+        if isinstance(subcon.length, int):
+            return subcon.length
+        length: int = values[repr(subcon.length).split("'")[1]]
+        return length
+
+
+def _number(field: str, number: int, note: str) -> str:
+    if field in _MOMENTS and number < 4_000_000_000_000:
+        moment = datetime.fromtimestamp(number / 1000, UTC)
+        return f"{number:,} = {moment:%Y-%m-%d %H:%M:%S}.{number % 1000:03d} UTC"
+    return f"{number:,} ({note})" if note else f"{number:,}"
+
+
+def _octets(field: str, piece: bytes, note: str) -> str:
+    if field in {"text", "reason"} and piece.isascii():
+        return f'"{piece.decode("ascii")}"'
+    return f"{len(piece):,} bytes: {note}" if len(piece) not in {32, 64} else note
+
+
+KINDS: Final = ("frame", "descriptor", "header", "records", "session", "handshake")
+
+
+def dump(data: bytes, kind: str = "frame") -> tuple[str, list[Row], str | None]:
+    """Describe ``data`` as one of :data:`KINDS`.
+
+    Returns a title, the rows (as far as the bytes go) and ``None``, or the reason code and detail with which
+    the decoder refuses these bytes.
+    """
+    walker = _Dump(data)
+    rows: list[Row] = []
+    title = kind
+    refusal = None
+    try:
+        if kind == "frame":
+            title, declaration = FRAMES.get(data[0], ("unknown frame", None)) if data else ("nothing", None)
+            if declaration is not None:
+                rows = list(walker.walk(title, declaration))
+            decoded = codec.decode_frame(data)
+            if title == "envelope":
+                title = f"envelope, message id {message_id(decoded.header_bytes).hex()}"  # type: ignore[union-attr]
+        elif kind == "records":
+            rows = list(_records(data))
+            codec.decode_records(data)
+        else:
+            declaration, decode = {
+                "descriptor": (wire.DESCRIPTOR, codec.decode_descriptor),
+                "header": (wire.HEADER, codec.decode_header),
+                "session": (
+                    wire.SESSION_INITIAL if data[1:2] == b"\x01" else wire.SESSION_REGULAR,
+                    codec.decode_session_message,
+                ),
+                "handshake": (wire.HANDSHAKE_PAYLOAD, codec.decode_handshake_payload),
+            }[kind]
+            title = {"session": "session message", "handshake": "handshake payload"}.get(kind, kind)
+            rows = list(walker.walk(title, declaration))
+            decode(data)
+    except ProtocolError as error:
+        refusal = str(error)
+    end = rows[-1].offset + len(rows[-1].data) if rows else 0
+    if end < len(data):
+        rows.append(Row(end, data[end:], "(not described)", f"{len(data) - end:,} bytes"))
+    return title, rows, refusal
+
+
+def _records(data: bytes) -> Iterator[Row]:
+    position = 0
+    index = 0
+    while position < len(data):
+        head = _Dump(data)
+        head.position = position
+        kind = data[position]
+        length = int.from_bytes(data[position + 1 : position + 3], "big")
+        name, declaration = RECORDS.get(kind, (f"unknown record {kind:#04x}", None))
+        yield Row(position, data[position : position + 3], f"record[{index}]", f"{name}, {length:,} bytes")
+        position += 3
+        body = data[position : position + length]
+        if declaration is not None:
+            inner = _Dump(body)
+            for row in inner.walk(name, declaration, f"record[{index}]."):
+                yield Row(position + row.offset, row.data, row.field, row.meaning)
+        elif body:
+            yield Row(position, body, f"record[{index}].body", "ignored")
+        position += len(body)
+        if len(body) < length:
+            return
+        index += 1

@@ -1,0 +1,473 @@
+"""The node: dispatches inputs to the slices of its state and commits their outcome.
+
+Theory of operation.  ``Node.step(input, now)`` takes one thing that happened and returns what to do about
+it, as a tuple of effects; it computes and never does I/O.  Each slice keeps its own part of the state and
+knows nothing of the others:
+
+* ``neighbours``: links, and whom to dial;
+* ``directory``: other nodes' descriptors;
+* ``keyring``: this node's own descriptor and prekeys;
+* ``conversations``: end-to-end sessions;
+* ``sending``: own messages until a receipt is verified;
+* ``relaying``: the way back of others' messages;
+* ``receiving``: receipts given, and the inbox.
+
+The caller's contract is stated in :mod:`tom_ref.effects`.  Remote input never raises: what breaks a rule
+is refused with a code and changes nothing.  A bad command raises ``CommandError`` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from attrs import evolve
+
+from tom_ref import codec, constants
+from tom_ref.conversations import Conversations
+from tom_ref.crypto import Entropy, labelled, sha256
+from tom_ref.directory import Directory
+from tom_ref.effects import CloseLink, Effect, Event, Table
+from tom_ref.errors import ProtocolError, Reason
+from tom_ref.frames import (
+    Descriptor,
+    DescriptorAnswer,
+    DescriptorQuery,
+    Envelope,
+    Frame,
+    Header,
+    Kind,
+    Receipt,
+    Refusal,
+    TrailReport,
+    UnknownFrame,
+)
+from tom_ref.identity import Identity
+from tom_ref.inputs import (
+    Acknowledge,
+    AddPeer,
+    CommandError,
+    DialFailed,
+    FrameReceived,
+    Input,
+    LinkCongested,
+    LinkDown,
+    LinkUp,
+    LinkWritable,
+    Route,
+    SendMessage,
+    SetAddresses,
+    Start,
+    Wake,
+)
+from tom_ref.keyring import Keyring
+from tom_ref.neighbours import Neighbours
+from tom_ref.receiving import Receiving
+from tom_ref.relaying import Relaying
+from tom_ref.sending import Pending, Sending
+from tom_ref.step import Step
+from tom_ref.timers import Timer, Timers
+from tom_ref.validate import check_envelope, message_id
+
+
+class Node:
+    """One node of ToM, without I/O.
+
+    ``subnet`` is the 32-byte id of the subnet that its messages belong to; ``records`` is what the store
+    holds (empty for a new node).  The first input is :class:`~tom_ref.inputs.Start`.  Raises
+    ``ProtocolError`` when a stored record is corrupt.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        *,
+        subnet: bytes,
+        entropy: Entropy,
+        now: int,
+        records: Iterable[tuple[Table, bytes, bytes]] = (),
+    ) -> None:
+        if len(subnet) != constants.KEY_BYTES:
+            raise ValueError("a subnet id has 32 bytes")
+        own_id, signing_key = identity.node_id, identity.signing_key
+        self._subnet: Final = subnet
+        self._now = now
+        self._timers = Timers()
+        self._neighbours = Neighbours(own_id, self._timers)
+        self._directory = Directory(own_id)
+        self._keyring = Keyring(identity, entropy, self._timers)
+        self._conversations = Conversations(identity, entropy, self._timers)
+        self._sending = Sending(own_id, signing_key, self._timers)
+        self._relaying = Relaying(own_id, signing_key, self._timers)
+        self._receiving = Receiving(own_id, signing_key, self._timers)
+        self._restore(records)
+
+    def _restore(self, records: Iterable[tuple[Table, bytes, bytes]]) -> None:
+        restore: dict[Table, Callable[[bytes, bytes], None]] = {
+            Table.PENDING: lambda key, value: self._sending.restore(value, int.from_bytes(key, "big")),
+            Table.INBOX: self._receiving.restore_inbox,
+            Table.SEEN: self._receiving.restore_seen,
+            Table.SESSION: self._conversations.restore,
+            Table.PREKEY: lambda _, value: self._keyring.restore(value),
+        }
+        for table, key, value in records:
+            restore[table](key, value)
+
+    # --- what the driver reads ------------------------------------------------------------------------
+
+    @property
+    def node_id(self) -> bytes:
+        """This node's 32-byte id."""
+        return self._neighbours.own_id
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """This node's own newest descriptor; present from ``Start`` on."""
+        return self._keyring.descriptor
+
+    @property
+    def writable(self) -> bool:
+        """Whether another message would be taken; after a refusal, ``Drained`` tells when it is again."""
+        return self._sending.writable
+
+    @property
+    def next_handle(self) -> int:
+        """A handle for the next ``SendMessage``."""
+        return self._sending.next_handle
+
+    def next_deadline(self) -> int | None:
+        """When to call ``step(Wake(), now)`` at the latest, in ms; ``None`` when nothing is due."""
+        return self._timers.next_deadline()
+
+    # --- one step -------------------------------------------------------------------------------------
+
+    def step(self, what: Input, now: int) -> tuple[Effect, ...]:
+        """Take one input at ``now`` (ms, never going back) and return the effects in their order.
+
+        Raises ``CommandError`` for a command that can't be carried out, and nothing else.
+        """
+        self._now = max(self._now, now)
+        step = Step(self._now)
+        self._handlers[type(what)](self, step, what)
+        self._fire_timers(step)
+        return step.finish()
+
+    def _fire_timers(self, step: Step) -> None:
+        for timer, key in self._timers.due(step.now):
+            if timer is Timer.RETRY:
+                self._retry(step, int.from_bytes(key, "big"))
+            elif timer is Timer.PENDING_EXPIRY:
+                self._sending.expire(step, int.from_bytes(key, "big"))
+            elif timer is Timer.IN_FLIGHT_EXPIRY:
+                self._relaying.forget(key)
+            elif timer is Timer.SEEN_EXPIRY:
+                self._receiving.forget(step, key)
+            elif timer is Timer.PREKEY:
+                self._renew_descriptor(step)
+            elif timer is Timer.SESSIONS:
+                self._conversations.prune(step, key)
+            else:
+                self._neighbours.dial(step, key)
+
+    # --- links ----------------------------------------------------------------------------------------
+
+    def _start(self, step: Step, _: Start) -> None:
+        self._renew_descriptor(step)
+        self._receiving.show_again(step)
+        for relay in self._neighbours.relays:
+            self._neighbours.dial(step, relay)
+        self._try_waiting(step)
+
+    def _wake(self, step: Step, _: Wake) -> None:
+        """Nothing but the timers, which every step fires."""
+
+    def _renew_descriptor(self, step: Step) -> None:
+        if self._keyring.renew(step):
+            answer = codec.encode_frame(DescriptorAnswer(self.node_id, self.descriptor))
+            for peer in self._neighbours.linked():
+                self._send_to(step, peer, answer)
+
+    def _set_addresses(self, step: Step, command: SetAddresses) -> None:
+        if len(command.addresses) > constants.MAX_ADDRESSES:
+            raise CommandError(Reason.TOO_LARGE, f"{len(command.addresses)} addresses")
+        self._keyring.addresses = command.addresses
+        self._renew_descriptor(step)
+
+    def _add_peer(self, step: Step, command: AddPeer) -> None:
+        if len(command.node_id) != constants.KEY_BYTES or command.node_id == self.node_id:
+            raise CommandError(Reason.BAD_VALUE, "a peer is another node")
+        self._neighbours.add(command.node_id, command.addresses, relay=command.relay)
+        if command.relay:
+            self._neighbours.dial(step, command.node_id)
+        self._try_waiting(step)
+
+    def _link_up(self, step: Step, what: LinkUp) -> None:
+        peer = what.descriptor.node_id
+        try:
+            self._directory.learn(what.descriptor, step.now, self._neighbours.linked())
+        except ProtocolError as error:
+            step.emit(CloseLink(what.link, error.reason.value))
+            return
+        replaced = self._neighbours.link_to(peer) is not None
+        if not self._neighbours.link_up(step, what.link, peer, initiated=what.initiated):
+            return
+        for message, receipt in self._relaying.waiting_for(peer):
+            step.send(what.link, receipt)
+            self._relaying.forget(message)
+        if replaced:
+            self._sending.released_by(peer)
+        self._seal_for(step, peer)
+        self._try_waiting(step)
+
+    def _link_down(self, step: Step, what: LinkDown) -> None:
+        peer = self._neighbours.link_down(step, what.link, what.reason)
+        if peer is None:
+            return
+        for previous, refusal in self._relaying.link_lost(peer):
+            self._send_to(step, previous, codec.encode_frame(refusal))
+        self._sending.released_by(peer)
+        self._try_waiting(step)
+
+    def _link_writable(self, step: Step, what: LinkWritable) -> None:
+        if self._neighbours.set_congested(what.link, congested=False) is not None:
+            self._try_waiting(step)
+
+    def _link_congested(self, _: Step, what: LinkCongested) -> None:
+        self._neighbours.set_congested(what.link, congested=True)
+
+    def _dial_failed(self, step: Step, what: DialFailed) -> None:
+        self._neighbours.dial_failed(step, what.node_id)
+
+    def _send_to(self, step: Step, peer: bytes, frame: bytes) -> bool:
+        link = self._neighbours.link_to(peer)
+        if link is None:
+            return False
+        step.send(link, frame)
+        return True
+
+    # --- own messages ---------------------------------------------------------------------------------
+
+    def _send_message(self, step: Step, command: SendMessage) -> None:
+        pending = self._sending.add(step, command)
+        self._seal(step, pending)
+        self._attempt(step, pending)
+
+    def _acknowledge(self, step: Step, command: Acknowledge) -> None:
+        if not self._receiving.acknowledge(step, command.message_id):
+            raise CommandError(Reason.BAD_VALUE, "no such message waits for an acknowledgement")
+
+    def _seal(self, step: Step, pending: Pending) -> bool:
+        """Encrypt and sign an own message once, as soon as a session or a valid descriptor allows."""
+        if pending.header is not None:
+            return True
+        header = Header(
+            Kind.MESSAGE,
+            self._subnet,
+            0,
+            self.node_id,
+            pending.recipient,
+            pending.created_at,
+            pending.ttl,
+            constants.MAX_HOPS,
+            (),
+            0,
+            bytes(32),
+        )
+        descriptor = self._directory.get(pending.recipient)
+        try:
+            payload = self._conversations.seal(
+                step, pending.recipient, descriptor, pending.content, codec.encode_header_prefix(header)
+            )
+        except ProtocolError:
+            self._look_up(step, pending.recipient)
+            return False
+        signed = evolve(header, payload_length=len(payload), payload_hash=sha256(payload))
+        self._sending.sealed(step, pending, signed, payload)
+        return True
+
+    def _look_up(self, step: Step, node_id: bytes) -> None:
+        if self._directory.may_ask(node_id, step.now):
+            query = codec.encode_frame(DescriptorQuery(node_id))
+            for peer in self._neighbours.linked():
+                self._send_to(step, peer, query)
+
+    def _seal_for(self, step: Step, recipient: bytes) -> None:
+        for pending in self._sending.unsealed_for(recipient):
+            self._seal(step, pending)
+
+    def _attempt(self, step: Step, pending: Pending) -> None:
+        pending.hop = None
+        if not self._seal(step, pending):
+            self._sending.retry_later(step, pending)
+            if not self._neighbours.linked():
+                self._dial_for(step, pending)
+            return
+        ways = self._neighbours.ways(pending.recipient, pending.route)
+        if not self._sending.attempt(step, pending, ways):
+            self._dial_for(step, pending)
+
+    def _dial_for(self, step: Step, pending: Pending) -> None:
+        """No way is open: try to open one."""
+        for relay in self._neighbours.relays:
+            self._neighbours.dial(step, relay)
+        descriptor = self._directory.get(pending.recipient)
+        self._neighbours.dial(step, pending.recipient, descriptor.addresses if descriptor else ())
+
+    def _try_waiting(self, step: Step) -> None:
+        for pending in self._sending.waiting():
+            self._attempt(step, pending)
+
+    def _retry(self, step: Step, handle: int) -> None:
+        pending = self._sending.get(handle)
+        if pending is not None:
+            if pending.hop is not None:
+                step.report(Event.REROUTED, pending.hop, pending.message, "no receipt in time")
+            self._attempt(step, pending)
+
+    # --- frames ---------------------------------------------------------------------------------------
+
+    def _frame_received(self, step: Step, what: FrameReceived) -> None:
+        peer = self._neighbours.peer_of(what.link)
+        if peer is None:
+            return
+        try:
+            frame = codec.decode_frame(what.data)
+        except ProtocolError as error:
+            step.report(Event.REFUSED, peer, None, str(error))
+            step.emit(CloseLink(what.link, error.reason.value))
+            return
+        self._frames[type(frame)](self, step, frame, (peer, what.link), what.data)
+
+    def _on_envelope(self, step: Step, frame: Envelope, previous: tuple[bytes, int], _: bytes) -> None:
+        message = message_id(frame.header_bytes)
+        try:
+            receipt = self._receiving.known_receipt(message)
+            if receipt is not None:
+                step.send(previous[1], receipt)
+                step.report(Event.DUPLICATE_ANSWERED, previous[0], message)
+                return
+            check_envelope(frame, self.node_id, previous[0], self._subnet, step.now)
+            step.report(Event.RECEIVED, previous[0], message, f"{len(frame.trail)} stamps verified")
+            if frame.header.recipient == self.node_id:
+                self._receive(step, message, frame, previous)
+            else:
+                self._forward(step, message, frame, previous)
+        except ProtocolError as error:
+            step.send(previous[1], codec.encode_frame(Refusal(message, error.reason.value)))
+            step.report(Event.REFUSED, previous[0], message, str(error))
+
+    def _receive(self, step: Step, message: bytes, frame: Envelope, previous: tuple[bytes, int]) -> None:
+        header = frame.header
+        self._receiving.check_room(header)
+        content = self._conversations.open(
+            step,
+            header.sender,
+            self._directory.get(header.sender),
+            self._keyring.prekeys(),
+            frame.payload,
+            prefix=codec.encode_header_prefix(header),
+            sent_at=header.created_at,
+        )
+        self._receiving.accept(step, message, header, content, previous)
+
+    def _forward(self, step: Step, message: bytes, frame: Envelope, previous: tuple[bytes, int]) -> None:
+        header = frame.header
+        visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
+        ways = self._neighbours.ways(header.recipient, Route.DIRECT_FIRST, avoid=visited)
+        self._relaying.forward(step, message, frame, previous, ways)
+
+    def _on_receipt(self, step: Step, frame: Receipt, previous: tuple[bytes, int], data: bytes) -> None:
+        try:
+            if self._sending.receipt(step, frame):
+                return
+            back = self._relaying.receipt(step, frame, data)
+            if back is not None and self._send_to(step, *back):
+                self._relaying.forget(frame.message_id)
+        except ProtocolError as error:
+            step.report(Event.REFUSED, previous[0], frame.message_id, str(error))
+
+    def _on_trail_report(
+        self, step: Step, frame: TrailReport, previous: tuple[bytes, int], data: bytes
+    ) -> None:
+        try:
+            if self._sending.trail_report(step, previous[0], frame):
+                return
+            back = self._relaying.back(previous[0], frame.message_id)
+            if back is not None:
+                self._send_to(step, back, data)
+        except ProtocolError as error:
+            step.report(Event.IGNORED, previous[0], frame.message_id, str(error))
+
+    def _on_refusal(self, step: Step, frame: Refusal, previous: tuple[bytes, int], data: bytes) -> None:
+        pending = self._sending.refused(frame.message_id, previous[0])
+        if pending is not None:
+            step.report(Event.REROUTED, previous[0], frame.message_id, frame.reason)
+            if frame.reason == Reason.UNKNOWN_SESSION.value:
+                self._conversations.doubt(step, pending.recipient, pending.content)
+            self._attempt_another_way(step, pending)
+            return
+        back = self._relaying.back(previous[0], frame.message_id)
+        if back is not None:
+            self._relaying.forget(frame.message_id)
+            self._send_to(step, back, data)
+
+    def _attempt_another_way(self, step: Step, pending: Pending) -> None:
+        """At once where a way of this round is left; else the retry timer begins the next round."""
+        ways = self._neighbours.ways(pending.recipient, pending.route)
+        if any(peer not in pending.tried for peer, _ in ways):
+            self._sending.attempt(step, pending, ways)
+        else:
+            self._dial_for(step, pending)
+
+    def _on_descriptor_query(
+        self, step: Step, frame: DescriptorQuery, previous: tuple[bytes, int], _: bytes
+    ) -> None:
+        own = frame.node_id == self.node_id
+        descriptor = self.descriptor if own else self._directory.get(frame.node_id)
+        step.send(previous[1], codec.encode_frame(DescriptorAnswer(frame.node_id, descriptor)))
+
+    def _on_descriptor_answer(
+        self, step: Step, frame: DescriptorAnswer, previous: tuple[bytes, int], _: bytes
+    ) -> None:
+        known = frame.node_id == previous[0] or self._directory.asked_for(frame.node_id)
+        if frame.descriptor is None or not known:
+            return
+        try:
+            self._directory.learn(frame.descriptor, step.now, self._neighbours.linked())
+        except ProtocolError as error:
+            step.report(Event.REFUSED, previous[0], None, str(error))
+            return
+        for pending in self._sending.unsealed_for(frame.node_id):
+            self._attempt(step, pending)
+
+    def _on_unknown(self, step: Step, frame: UnknownFrame, previous: tuple[bytes, int], _: bytes) -> None:
+        """Ignored without an answer (TOM-WIRE-022)."""
+
+    _handlers: Final[dict[type, Callable[[Any, Step, Any], None]]] = {
+        Start: _start,
+        Wake: _wake,
+        LinkUp: _link_up,
+        LinkDown: _link_down,
+        LinkWritable: _link_writable,
+        LinkCongested: _link_congested,
+        DialFailed: _dial_failed,
+        FrameReceived: _frame_received,
+        SendMessage: _send_message,
+        Acknowledge: _acknowledge,
+        AddPeer: _add_peer,
+        SetAddresses: _set_addresses,
+    }
+    _frames: Final[dict[type[Frame], Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
+        Envelope: _on_envelope,
+        Receipt: _on_receipt,
+        TrailReport: _on_trail_report,
+        Refusal: _on_refusal,
+        DescriptorQuery: _on_descriptor_query,
+        DescriptorAnswer: _on_descriptor_answer,
+        UnknownFrame: _on_unknown,
+    }
+
+
+def subnet_id(name: str) -> bytes:
+    """The 32-byte id of a configured subnet: SHA-256 of its name, domain-separated (TOM-DELIVERY-003)."""
+    return sha256(labelled("ToM/1 subnet", name.encode("utf-8")))
