@@ -152,6 +152,7 @@ SESSION_MESSAGES: st.SearchStrategy[SessionMessage] = st.one_of(
         KEY,
         KEY,
         unsigned(32),
+        unsigned(64),
         KEY,
         unsigned(32),
         unsigned(32),

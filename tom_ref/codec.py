@@ -683,6 +683,7 @@ def encode_session_message(message: SessionMessage) -> bytes:
         values["session_key"] = message.session_key
         values["ephemeral"] = message.ephemeral
         values["prekey_id"] = message.prekey_id
+        values["begun_at"] = message.begun_at
         return _SESSION_INITIAL.build(values)
     return _SESSION_REGULAR.build(values)
 
@@ -704,6 +705,7 @@ def decode_session_message(data: bytes) -> SessionMessage:
             parsed.session_key,
             parsed.ephemeral,
             parsed.prekey_id,
+            parsed.begun_at,
             parsed.ratchet_key,
             parsed.previous_count,
             parsed.number,

@@ -278,6 +278,7 @@ class SessionInitial:
     session_key: bytes
     ephemeral: bytes
     prekey_id: int
+    begun_at: int
     ratchet_key: bytes
     previous_count: int
     number: int

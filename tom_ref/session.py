@@ -3,13 +3,15 @@
 Theory of operation.  A session is one X3DH run (:mod:`tom_ref.x3dh`) and the Double Ratchet that grows from
 it (:mod:`tom_ref.ratchet`).  Whoever has something to say and no session begins one from the recipient's
 descriptor; its messages are *initial* ones, which carry all that the recipient needs, until a reply shows
-that one of them arrived. Two nodes may begin at once, lose their state, or be restored from a backup; so a
-node keeps a few sessions with one peer, reads on all of them and writes on one, and :func:`send` says which
-(TOM-SESSION-050 ff.):
+that one of them arrived. Two nodes may begin at once, lose their state, or be restored; so a node keeps a few
+sessions with one peer, reads on all of them and writes on one.  :func:`send` says which, by an order that
+both ends see alike (TOM-SESSION-050 ff.): the session begun last goes first.  What each end knows about the
+other decides how long the rest is kept:
 
-* a session is *confirmed* when this end knows that the other end holds it;
-* a session is *retired* when the peer has begun a later one: it is only read from then on;
-* a session is *worn* when what was said on it has met with silence for longer than a message lives.
+* *confirmed*: this end knows that the other end holds the session;
+* *settled*: this end knows that the other knows that too, so nothing is sent on an earlier session any more;
+* *worn*: what this end said has met with silence for longer than a message lives;
+* *abandoned*: the other end said that it does not know the session.
 
 All classes are frozen and every function returns the new state beside its result.  A message that does not
 authenticate raises, so the caller still holds the old state; nothing is ever half committed
@@ -20,7 +22,7 @@ the descriptors it passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, frozen
@@ -75,9 +77,10 @@ class Prekey:
 
 @frozen
 class Agreement:
-    """What one X3DH run fixed for the whole life of a session: its name, its two ends and the prekey it used.
+    """What one X3DH run fixed for the whole life of a session: its name, its two ends, its keys and its age.
 
-    Node ids and keys are 32 bytes; ``prekey_until`` is when the prekey's validity ends, ms.
+    Node ids and keys are 32 bytes; ``prekey_until`` is when the prekey's validity ends, ``begun_at`` when the
+    initiator began the session, by its clock; both ms.
     """
 
     session_id: bytes
@@ -88,6 +91,7 @@ class Agreement:
     ephemeral: bytes
     prekey_id: int
     prekey_until: int
+    begun_at: int
 
 
 @frozen
@@ -95,18 +99,18 @@ class SessionState:
     """One end of one session.
 
     ``initiator`` says whether this node began it, ``confirmed`` whether this end knows that the other holds
-    it. ``heard_at`` is the latest ``created_at`` of a message received (0: none), ``used_at`` when it was
-    last used, ``retired_at`` when it was retired (0: it is live), ``sending_since`` when the first message of
-    the present sending chain was sent (0: none was); all ms.
+    it, ``abandoned`` whether the other said that it doesn't. ``used_at`` is when it was last used,
+    ``settled_at`` when it was settled (0: not yet), ``sending_since`` when the first message of the present
+    sending chain was sent (0: none was); all ms.
     """
 
     agreement: Agreement
     ratchet: Ratchet
     initiator: bool
     confirmed: bool
-    heard_at: int
+    abandoned: bool
     used_at: int
-    retired_at: int
+    settled_at: int
     sending_since: int
 
     @property
@@ -115,9 +119,9 @@ class SessionState:
         return self.agreement.session_id
 
     @property
-    def retired(self) -> bool:
-        """Whether this session is only read: a later one has taken its place."""
-        return self.retired_at != 0
+    def precedence(self) -> tuple[int, bytes]:
+        """Ascending, the order in which both ends prefer sessions (TOM-SESSION-050)."""
+        return -self.agreement.begun_at, self.agreement.session_id
 
 
 @frozen
@@ -130,7 +134,7 @@ class ClosedSession:
 
 @frozen
 class PeerSessions:
-    """All sessions between this node and one peer: at most four, ascending by session id, and the erased
+    """All sessions between this node and one peer, at most four, in the order of precedence, and the erased
     ones.
     """
 
@@ -148,12 +152,14 @@ def prekey_is_valid(peer: Descriptor, now: int) -> bool:
     return peer.prekey_from - 2 * EPS <= now <= peer.prekey_until
 
 
-def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> SessionState:
+def initiate(
+    local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy, *, after: int = 0
+) -> SessionState:
     """Begin a session with the node that signed ``peer`` (TOM-SESSION-010).
 
-    Draws ``session/ephemeral`` and ``session/ratchet``.  Raises ``ProtocolError``: ``STALE_PREKEY`` for a
-    prekey outside its validity, ``BAD_KEY`` for a key that is not canonical or of low order; ``ValueError``
-    for this node itself.
+    ``after`` is the ``begun_at`` of the latest session held with it.  Draws ``session/ephemeral`` and
+    ``session/ratchet``.  Raises ``ProtocolError``: ``STALE_PREKEY`` for a prekey outside its validity,
+    ``BAD_KEY`` for a key that is not canonical or of low order; ``ValueError`` for this node itself.
     """
     if peer.node_id == local.node_id:
         raise ValueError("a node has no session with itself")
@@ -164,8 +170,9 @@ def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> 
     secret = draw_secret(entropy, Purpose.SESSION_EPHEMERAL)
     ephemeral = x25519_public(secret)
     shared = x3dh.initiator_secret(local.session_secret, secret, peer.session_key, peer.prekey)
+    begun_at = max(now, after + 1)
     agreement = Agreement(
-        session_id=x3dh.session_id(local.node_id, peer.node_id, ephemeral, peer.prekey),
+        session_id=x3dh.session_id(local.node_id, peer.node_id, ephemeral, peer.prekey, begun_at),
         initiator_node=local.node_id,
         responder_node=peer.node_id,
         initiator_key=local.session_key,
@@ -173,6 +180,7 @@ def initiate(local: LocalKeys, peer: Descriptor, now: int, entropy: Entropy) -> 
         ephemeral=ephemeral,
         prekey_id=peer.prekey_id,
         prekey_until=peer.prekey_until,
+        begun_at=begun_at,
     )
     return _fresh(agreement, ratchet.begin(shared, peer.prekey, entropy), now, initiator=True)
 
@@ -183,9 +191,9 @@ def _fresh(agreement: Agreement, begun: Ratchet, now: int, *, initiator: bool) -
         begun,
         initiator=initiator,
         confirmed=False,
-        heard_at=0,
+        abandoned=False,
         used_at=now,
-        retired_at=0,
+        settled_at=0,
         sending_since=0,
     )
 
@@ -225,6 +233,7 @@ def encrypt(
             agreement.initiator_key,
             agreement.ephemeral,
             agreement.prekey_id,
+            agreement.begun_at,
             before.public,
             before.previous_count,
             number,
@@ -239,9 +248,9 @@ def encrypt(
         after,
         initiator=state.initiator,
         confirmed=state.confirmed,
-        heard_at=state.heard_at,
+        abandoned=state.abandoned,
         used_at=max(state.used_at, now),
-        retired_at=state.retired_at,
+        settled_at=state.settled_at,
         sending_since=state.sending_since if number else now,
     )
     return state, header + ciphertext
@@ -290,15 +299,19 @@ def _open(
     )
     associated = _associated(state.agreement, header_prefix, data[: len(data) - len(message.ciphertext)])
     plaintext = ratchet.open_sealed(key, message.ciphertext, associated)
+    turned = after.public != state.ratchet.public
+    # The responder learns from a regular message that the initiator has heard of it; the initiator learns
+    # from the second ratchet key it sees that such a message has arrived (TOM-SESSION-051).
+    settled = state.confirmed and turned if state.initiator else not initial
     state = SessionState(
         state.agreement,
         after,
         initiator=state.initiator,
-        confirmed=state.confirmed or state.initiator or not initial,
-        heard_at=max(state.heard_at, sent_at),
+        confirmed=state.initiator or state.confirmed or not initial,
+        abandoned=False,
         used_at=max(state.used_at, now),
-        retired_at=state.retired_at,
-        sending_since=state.sending_since if after.public == state.ratchet.public else 0,
+        settled_at=state.settled_at or (now if settled else 0),
+        sending_since=0 if turned else state.sending_since,
     )
     return state, plaintext
 
@@ -319,7 +332,8 @@ def accept(
 
     ``prekeys`` are this node's own, by id.  Draws ``session/ratchet``.  Raises ``ProtocolError``: what
     :func:`decrypt` raises, ``UNKNOWN_SESSION`` for a regular message, ``UNKNOWN_PREKEY`` for a prekey erased
-    or due to be, ``BAD_VALUE`` for a session id that is not that of its keys.
+    or due to be, ``BAD_VALUE`` for a session id that is not that of its keys, ``FUTURE_DATE`` for a session
+    begun more than 2 EPS ahead.
     """
     message = codec.decode_session_message(data)
     if isinstance(message, SessionRegular):
@@ -327,8 +341,11 @@ def accept(
     prekey = prekeys.get(message.prekey_id)
     if prekey is None or now >= prekey.valid_until + PREKEY_ERASE_AFTER:
         raise ProtocolError(Reason.UNKNOWN_PREKEY, f"prekey {message.prekey_id}")
-    if message.session_id != x3dh.session_id(peer_node, local.node_id, message.ephemeral, prekey.public):
+    named = x3dh.session_id(peer_node, local.node_id, message.ephemeral, prekey.public, message.begun_at)
+    if message.session_id != named:
         raise ProtocolError(Reason.BAD_VALUE, "a session id that is not that of its keys")
+    if message.begun_at > now + 2 * EPS:
+        raise ProtocolError(Reason.FUTURE_DATE, f"begun {message.begun_at - now} ms ahead")
     validate_x25519_public(message.session_key)
     validate_x25519_public(message.ephemeral)
     shared = x3dh.responder_secret(
@@ -343,6 +360,7 @@ def accept(
         ephemeral=message.ephemeral,
         prekey_id=message.prekey_id,
         prekey_until=prekey.valid_until,
+        begun_at=message.begun_at,
     )
     begun = ratchet.answer(shared, prekey.secret, message.ratchet_key, entropy)
     state = _fresh(agreement, begun, now, initiator=False)
@@ -350,10 +368,6 @@ def accept(
 
 
 # --- all sessions with one peer -----------------------------------------------------------------------
-
-
-def _sorted(sessions: Iterable[SessionState]) -> tuple[SessionState, ...]:
-    return tuple(sorted(sessions, key=lambda state: state.session_id))
 
 
 def _replace(peer: PeerSessions, state: SessionState) -> PeerSessions:
@@ -375,18 +389,10 @@ def _close(peer: PeerSessions, closing: SessionState, now: int) -> PeerSessions:
 
 
 def _add(peer: PeerSessions, state: SessionState, now: int) -> PeerSessions:
-    """Hold a new session; where four are held, the longest unused of the retired ones gives way
-    (TOM-SESSION-061).
-
-    There always is a retired one: at most one session begun by each end is live.
-    """
-    if len(peer.sessions) >= MAX_SESSIONS_PER_PEER:
-        peer = _close(peer, min(peer.sessions, key=lambda held: (not held.retired, held.used_at)), now)
-    return evolve(peer, sessions=_sorted((*peer.sessions, state)))
-
-
-def _retired(state: SessionState, now: int) -> SessionState:
-    return state if state.retired else evolve(state, retired_at=now)
+    """Hold a new session; of five, the one begun first gives way (TOM-SESSION-061)."""
+    sessions = tuple(sorted((*peer.sessions, state), key=lambda held: held.precedence))
+    peer = evolve(peer, sessions=sessions)
+    return peer if len(sessions) <= MAX_SESSIONS_PER_PEER else _close(peer, sessions[-1], now)
 
 
 def _is_sendable(state: SessionState, now: int) -> bool:
@@ -401,18 +407,6 @@ def _is_worn(state: SessionState, now: int) -> bool:
     return state.sending_since != 0 and now > state.sending_since + SESSION_WORN_AFTER
 
 
-def sending_session(peer: PeerSessions, now: int) -> SessionState | None:
-    """The session that a message sent now would use were no descriptor known, or ``None`` (TOM-SESSION-054).
-
-    Of those that may be sent on: a live one before a retired one, then one that is not worn before a worn
-    one, then the one with the lower session id, which both ends see alike.
-    """
-    candidates = [state for state in peer.sessions if _is_sendable(state, now)]
-    return min(
-        candidates, key=lambda state: (state.retired, _is_worn(state, now), state.session_id), default=None
-    )
-
-
 def send(
     peer: PeerSessions,
     local: LocalKeys,
@@ -423,7 +417,7 @@ def send(
     now: int,
     entropy: Entropy,
 ) -> tuple[PeerSessions, bytes]:
-    """Encrypt for the peer, on the right session, beginning one if that is due (TOM-SESSION-050).
+    """Encrypt for the peer, on the right session, beginning one if that is due (TOM-SESSION-054).
 
     ``descriptor`` is the newest of the peer's that this node holds and has verified.  Returns the new state,
     to be stored before the message leaves, and the message.  Raises ``ProtocolError(STALE_PREKEY)`` when
@@ -432,14 +426,17 @@ def send(
     """
     if descriptor is not None and descriptor.node_id != peer.peer_node:
         raise ValueError("a descriptor of another node")
-    state = sending_session(peer, now)
-    if state is None or state.retired or _is_worn(state, now):
+    sendable = [held for held in peer.sessions if _is_sendable(held, now)]
+    state = sendable[0] if sendable else None
+    if state is None or state.abandoned or _is_worn(state, now):
         if descriptor is not None and prekey_is_valid(descriptor, now):
-            state = initiate(local, descriptor, now, entropy)
-            others = tuple(_retired(held, now) for held in peer.sessions)
-            peer = _add(evolve(peer, sessions=others), state, now)
+            latest = peer.sessions[0].agreement.begun_at if peer.sessions else 0
+            state = initiate(local, descriptor, now, entropy, after=latest)
+            peer = _add(peer, state, now)
         elif state is None:
             raise ProtocolError(Reason.STALE_PREKEY, "no valid prekey of the peer is known")
+        else:
+            state = next((held for held in sendable if not held.abandoned), state)
     state, message = encrypt(state, plaintext, header_prefix=header_prefix, now=now)
     return _replace(peer, state), message
 
@@ -456,7 +453,7 @@ def receive(
     now: int,
     entropy: Entropy,
 ) -> tuple[PeerSessions, bytes]:
-    """Open a message from the peer, on whichever session it belongs to (TOM-SESSION-055).
+    """Open a message from the peer, on whichever session it belongs to (TOM-SESSION-056).
 
     ``descriptor`` is the peer's, where this node holds one: a session begun with another session identity is
     refused.  Returns the new state, to be stored before a receipt leaves, and the plaintext.  Raises
@@ -489,26 +486,19 @@ def receive(
         now=now,
         entropy=entropy,
     )
-
-    # The peer begins a session only when it can't send on those it has: whatever it used before is over for
-    # it (TOM-SESSION-056).  A session this node began and never heard on competes by its id instead.
-    overtaken = any(not held.initiator and held.heard_at >= state.heard_at for held in peer.sessions)
-    others = tuple(
-        _retired(held, now) if 0 < held.heard_at < state.heard_at else held for held in peer.sessions
-    )
-    state = _retired(state, now) if overtaken else state
-    return _add(evolve(peer, sessions=others), state, now), plaintext
+    return _add(peer, state, now), plaintext
 
 
-def retire(peer: PeerSessions, session_id: bytes, now: int) -> PeerSessions:
-    """Stop sending on a session, for example because the peer refused a message of it as ``unknown_session``.
+def abandon(peer: PeerSessions, session_id: bytes) -> PeerSessions:
+    """Note that the peer refused a message of a session, as ``unknown_session`` or ``too_many_skipped``.
 
-    A hint, not a proof: the session is still read, and the next message begins a new one (TOM-SESSION-057).
+    A hint, not a proof: the session is still read, a message received on it takes the hint back, and the next
+    message begins a new one if it can (TOM-SESSION-055).
     """
     return evolve(
         peer,
         sessions=tuple(
-            _retired(held, now) if held.session_id == session_id else held for held in peer.sessions
+            evolve(held, abandoned=True) if held.session_id == session_id else held for held in peer.sessions
         ),
     )
 
@@ -521,8 +511,9 @@ def _erase_at(peer: PeerSessions, state: SessionState) -> int:
     deadline = state.used_at + SESSION_IDLE + 2 * SESSION_ERASE_AFTER
     if not state.confirmed and (state.initiator or not state.sending_since):
         deadline = min(deadline, state.agreement.prekey_until + PREKEY_ERASE_AFTER)
-    if state.retired and any(held.confirmed and not held.retired for held in peer.sessions):
-        deadline = min(deadline, max(state.used_at, state.retired_at) + SESSION_ERASE_AFTER)
+    for later in peer.sessions:
+        if later.settled_at and later.precedence < state.precedence:
+            deadline = min(deadline, later.settled_at + SESSION_ERASE_AFTER)
     return deadline
 
 

@@ -28,6 +28,7 @@ from tom_ref.x3dh import SUITE
 
 _INITIATOR: Final = 1
 _CONFIRMED: Final = 2
+_ABANDONED: Final = 4
 
 _SKIPPED_BYTES: Final = 76
 _SESSION_BYTES: Final = 512 + MAX_SKIPPED_KEYS * _SKIPPED_BYTES
@@ -52,7 +53,7 @@ def _values(state: SessionState) -> dict[str, Any]:
     skipped = sorted(ratchet.skipped.items())
     return {
         "suite": SUITE,
-        "flags": _INITIATOR * state.initiator + _CONFIRMED * state.confirmed,
+        "flags": _INITIATOR * state.initiator + _CONFIRMED * state.confirmed + _ABANDONED * state.abandoned,
         "session_id": agreement.session_id,
         "initiator_node": agreement.initiator_node,
         "responder_node": agreement.responder_node,
@@ -61,9 +62,9 @@ def _values(state: SessionState) -> dict[str, Any]:
         "ephemeral": agreement.ephemeral,
         "prekey_id": agreement.prekey_id,
         "prekey_until": agreement.prekey_until,
-        "heard_at": state.heard_at,
+        "begun_at": agreement.begun_at,
         "used_at": state.used_at,
-        "retired_at": state.retired_at,
+        "settled_at": state.settled_at,
         "sending_since": state.sending_since,
         "root_key": ratchet.root_key.reveal(),
         "ratchet_secret": ratchet.secret.reveal(),
@@ -100,7 +101,7 @@ def _read(parsed: SimpleNamespace) -> SessionState:
         _refuse(Reason.UNKNOWN_VERSION, str(parsed.version))
     if parsed.suite != SUITE:
         _refuse(Reason.UNKNOWN_KIND, f"suite {parsed.suite}")
-    if parsed.flags > _INITIATOR | _CONFIRMED:
+    if parsed.flags > _INITIATOR | _CONFIRMED | _ABANDONED:
         _refuse(Reason.BAD_VALUE, "flags")
     if parsed.skipped_count > MAX_SKIPPED_KEYS:
         _refuse(Reason.TOO_LARGE, f"{parsed.skipped_count} skipped keys")
@@ -108,6 +109,8 @@ def _read(parsed: SimpleNamespace) -> SessionState:
         _refuse(Reason.BAD_VALUE, "begin of the sending chain")
     initiator = bool(parsed.flags & _INITIATOR)
     confirmed = bool(parsed.flags & _CONFIRMED)
+    if bool(parsed.settled_at) > confirmed or (confirmed and not initiator and not parsed.settled_at):
+        _refuse(Reason.BAD_VALUE, "settled without being confirmed, or a responder's the other way round")
     receiving = None
     if confirmed or not initiator:
         receiving = Chain(Secret32(parsed.receiving_key), parsed.receiving_number)
@@ -124,6 +127,7 @@ def _read(parsed: SimpleNamespace) -> SessionState:
             ephemeral=parsed.ephemeral,
             prekey_id=parsed.prekey_id,
             prekey_until=parsed.prekey_until,
+            begun_at=parsed.begun_at,
         ),
         ratchet=Ratchet(
             root_key=Secret32(parsed.root_key),
@@ -137,9 +141,9 @@ def _read(parsed: SimpleNamespace) -> SessionState:
         ),
         initiator=initiator,
         confirmed=confirmed,
-        heard_at=parsed.heard_at,
+        abandoned=bool(parsed.flags & _ABANDONED),
         used_at=parsed.used_at,
-        retired_at=parsed.retired_at,
+        settled_at=parsed.settled_at,
         sending_since=parsed.sending_since,
     )
 
@@ -177,9 +181,10 @@ def decode_peer_sessions(data: bytes) -> PeerSessions:
         sessions=tuple(_read(item) for item in parsed.sessions),
         closed=tuple(ClosedSession(item.session_id, item.until) for item in parsed.closed),
     )
-    for ids in ([s.session_id for s in peer.sessions], [c.session_id for c in peer.closed]):
-        if any(left >= right for left, right in pairwise(ids)):
-            _refuse(Reason.NON_CANONICAL, "session ids not ascending")
+    if any(left.precedence >= right.precedence for left, right in pairwise(peer.sessions)) or any(
+        left.session_id >= right.session_id for left, right in pairwise(peer.closed)
+    ):
+        _refuse(Reason.NON_CANONICAL, "sessions out of order")
     for state in peer.sessions:
         ends = (peer.local_node, peer.peer_node)
         if (state.agreement.initiator_node, state.agreement.responder_node) != (

@@ -217,6 +217,7 @@ SESSION_INITIAL: Final = Struct(
     "session_key" / Bytes(32) * "the initiator's session identity",
     "ephemeral" / Bytes(32) * "the initiator's X3DH ephemeral key",
     "prekey_id" / Int32ub * "the recipient's signed prekey that was used",
+    "begun_at" / Int64ub * "ms; when the initiator began the session",
     "ratchet_key" / Bytes(32) * "the sender's present ratchet key",
     "previous_count" / Int32ub * "messages in the sender's previous chain",
     "number" / Int32ub * "of this message in its chain",
@@ -278,7 +279,7 @@ STORED_SKIPPED_KEY: Final = Struct(
 STORED_SESSION: Final = Struct(
     "version" / Byte * "1",
     "suite" / Byte * "1",
-    "flags" / Byte * "bit 0: begun by this node; bit 1: confirmed; the others 0",
+    "flags" / Byte * "bit 0: begun by this node; bit 1: confirmed; bit 2: abandoned; the others 0",
     "session_id" / Bytes(16) * "names the session",
     "initiator_node" / Bytes(32) * "NodeId",
     "responder_node" / Bytes(32) * "NodeId",
@@ -287,9 +288,9 @@ STORED_SESSION: Final = Struct(
     "ephemeral" / Bytes(32) * "X25519 public key of the X3DH run",
     "prekey_id" / Int32ub * "the responder's prekey of the X3DH run",
     "prekey_until" / Int64ub * "ms; end of that prekey's validity",
-    "heard_at" / Int64ub * "ms; the latest created_at of a message received, 0 for none",
+    "begun_at" / Int64ub * "ms; when the initiator began the session",
     "used_at" / Int64ub * "ms; the latest use",
-    "retired_at" / Int64ub * "ms; when it was retired, 0 for a live one",
+    "settled_at" / Int64ub * "ms; when it was settled, 0 for not yet",
     "sending_since" / Int64ub * "ms; first message of the sending chain, 0 for none",
     "root_key" / Bytes(32) * "secret",
     "ratchet_secret" / Bytes(32) * "X25519 secret of this end's ratchet key",
@@ -313,7 +314,9 @@ STORED_PEER_SESSIONS: Final = Struct(
     "local_node" / Bytes(32) * "NodeId",
     "peer_node" / Bytes(32) * "NodeId",
     "session_count" / Byte * "0 to 4",
-    "sessions" / Array(this.session_count, STORED_SESSION) * "ascending by session id",
+    "sessions"
+    / Array(this.session_count, STORED_SESSION)
+    * "latest begun first, then ascending by session id",
     "closed_count" / Byte * "0 to 64",
     "closed" / Array(this.closed_count, STORED_CLOSED_SESSION) * "ascending by session id",
 )

@@ -50,8 +50,11 @@ def responder_secret(
     )
 
 
-def session_id(initiator: bytes, responder: bytes, ephemeral: bytes, prekey: bytes) -> bytes:
-    """The 16 bytes that name a session (TOM-SESSION-014), from two node ids and two public keys, 32 bytes
-    each.
+def session_id(initiator: bytes, responder: bytes, ephemeral: bytes, prekey: bytes, begun_at: int) -> bytes:
+    """The 16 bytes that name a session (TOM-SESSION-014).
+
+    From two node ids and two public keys of 32 bytes each, and the time in ms at which the initiator began
+    it.
     """
-    return sha256(labelled("ToM/1 session id", initiator, responder, ephemeral, prekey))[:SESSION_ID_SIZE]
+    parts = (initiator, responder, ephemeral, prekey, begun_at.to_bytes(8, "big"))
+    return sha256(labelled("ToM/1 session id", *parts))[:SESSION_ID_SIZE]
