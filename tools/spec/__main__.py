@@ -14,6 +14,7 @@ from tom_ref import constants, errors, wire
 from tools.spec import chapters, lint, tables
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTING = ("tests/", "conformance/", "test-vectors/", "tla/")
 
 
 def gather_sources(requirements: Sequence[chapters.Requirement]) -> tables.Sources:
@@ -56,11 +57,8 @@ def run(root: Path, *, check: bool) -> tuple[list[chapters.Chapter], list[chapte
         path = folder / f"{chapter.name}.md"
         if filled != chapter.text:
             if check:
-                problems.append(
-                    chapters.Problem(
-                        f"spec/{path.name}", "drift", "generated blocks are stale; run `make spec`"
-                    )
-                )
+                message = "generated blocks are stale; run `make spec`"
+                problems.append(chapters.Problem(f"spec/{path.name}", "drift", message))
             else:
                 path.write_text(filled, encoding="utf-8")
     expected = lint.as_json(requirements)
@@ -76,7 +74,7 @@ def chapter_table(parsed: Iterable[chapters.Chapter], cited: Iterable[lint.Citat
     by_code: set[str] = set()
     by_tests: set[str] = set()
     for citation in cited:
-        if citation.path.startswith(("tests/", "conformance/", "test-vectors/", "tla/")):
+        if citation.path.startswith(TESTING):
             by_tests.add(citation.id)
         elif citation.path.startswith(("tom_ref/", "tom_cli/")):
             by_code.add(citation.id)
@@ -116,9 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; the exit code is 1 when there are problems."""
     parser = argparse.ArgumentParser(prog="python -m tools.spec", description=__doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail when something is stale")
-    parser.add_argument(
-        "--untested", action="store_true", help="also list the requirements that no test cites"
-    )
+    parser.add_argument("--untested", action="store_true", help="also list the requirements no test cites")
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
 
@@ -126,9 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cited = lint.citations(ROOT)
     console.print(chapter_table(parsed, cited))
     if options.untested:
-        tested = {
-            citation.id for citation in cited if citation.path.startswith(("tests/", "conformance/", "tla/"))
-        }
+        tested = {citation.id for citation in cited if citation.path.startswith(TESTING)}
         for chapter in parsed:
             for requirement in chapter.requirements:
                 if requirement.id not in tested:

@@ -1,11 +1,13 @@
 """Fills the specification's generated blocks from the code.
 
-==============================  ==========================================================================
-``generated:layout NAME``       the byte table of ``tom_ref.wire.LAYOUTS[NAME]``
-``generated:reasons``           the reason codes with their meaning and the requirements that name them
-``generated:constants``         the numbers of the protocol: value, unit, why; ``constants SECTION`` for one part
-``generated:purposes``          the named draws of entropy
-==============================  ==========================================================================
+``generated:layout NAME``
+    the byte table of ``tom_ref.wire.LAYOUTS[NAME]``
+``generated:reasons``
+    the reason codes with their meaning and the requirements that name them
+``generated:constants``
+    the numbers of the protocol with unit and reason; ``generated:constants SECTION`` shows one section
+``generated:purposes``
+    the named draws of entropy
 
 Blocks of any other name belong to other tools and are left alone.
 """
@@ -27,7 +29,7 @@ OWN_BLOCKS: Final = ("layout", "reasons", "constants", "purposes")
 _INTEGERS: Final = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
 _SECTION: Final = re.compile(r"^# --- (?P<name>.+?) -*$")
 _HOUR: Final = 3_600_000
-_UNITS: Final = {"ms", "bytes", "count", "factor", "number", "bits", "slots", "terms"}
+_UNIT: Final = re.compile(r"[A-Za-z][A-Za-z ]{0,19}")
 
 
 @attrs.frozen
@@ -93,7 +95,7 @@ def _describe(part: Any, layouts: Mapping[str, Any]) -> tuple[str, str]:
         return "bytes", "the rest"
     for name, known in layouts.items():
         if part is known:
-            return f"[{name}](#{anchor(name)})", "varies"
+            return f"`{name}`", "varies"
     if isinstance(part, construct.Array):
         kind, _ = _describe(part.subcon, layouts)
         return f"list of {kind}", f"{_reference(part.count)} times {_element_size(part.subcon)}"
@@ -105,16 +107,22 @@ def _element_size(part: Any) -> str:
     return "its size" if size is None else str(size)
 
 
+def _least_size(part: Any) -> int:
+    """The size of a part whose every variable field is empty."""
+    if (size := _fixed_size(part)) is not None:
+        return size
+    if isinstance(part, construct.Renamed):
+        return _least_size(part.subcon)
+    if isinstance(part, construct.Struct):
+        return sum(_least_size(inner) for inner in part.subcons)
+    return 0
+
+
 def _reference(length: object) -> str:
     """``this.count`` as the name of the field, ``32`` as it is."""
     if match := re.search(r"\['?(\w+)'?\]$", repr(length)):
         return f"`{match[1]}`"
     return str(length)
-
-
-def anchor(layout: str) -> str:
-    """The anchor that stands before the table of a layout."""
-    return f"layout-{layout}"
 
 
 def render_layout(name: str, layouts: Mapping[str, Any]) -> str:
@@ -133,11 +141,12 @@ def render_layout(name: str, layouts: Mapping[str, Any]) -> str:
                 extra.append(field.size_text)
             else:
                 offset = None
-    total = sum(field.size or 0 for field in fields)
+    total = sum(_least_size(part) for part in layouts[name].subcons)
     fixed = all(field.size is not None for field in fields)
-    caption = f"{total} bytes." if fixed else f"At least {total} bytes, fields of variable size not counted."
+    unit = "byte" if total == 1 else "bytes"
+    caption = f"`{name}`: {total} {unit}." if fixed else f"`{name}`: at least {total} {unit}."
     table = markdown_table(("offset", "field", "type", "size", "meaning"), rows)
-    return f'<a id="{anchor(name)}"></a>\n\n{table}\n\n{caption}'
+    return f"{table}\n\n{caption}"
 
 
 # --- reasons, constants, purposes -----------------------------------------------------------------------
@@ -186,10 +195,8 @@ def read_constants(source: str, values: Mapping[str, object]) -> list[Constant]:
         if not name.isupper() or name.startswith("_"):
             continue
         unit, colon, why = text.partition(":")
-        if not colon or not why.strip() or unit.strip() not in _UNITS:
-            raise ValueError(
-                f"{name} needs a docstring of the form 'unit: why', unit one of {sorted(_UNITS)}"
-            )
+        if not colon or not why.strip() or not _UNIT.fullmatch(unit.strip()):
+            raise ValueError(f"{name} needs a docstring of the form 'unit: why'")
         value = values[name]
         if not isinstance(value, int | str):
             raise TypeError(f"{name} is neither a number nor a text")
@@ -278,7 +285,7 @@ class Sources:
     requirements: Sequence[Requirement]
 
     def render(self, name: str) -> str | None:
-        """The body of a block, or None for a block that belongs to another tool.  ``KeyError``: unknown argument."""
+        """The body of a block; None for a block that is another tool's.  ``KeyError``: unknown argument."""
         kind, _, argument = name.partition(" ")
         if kind == "layout":
             return render_layout(argument, self.layouts)
