@@ -61,47 +61,60 @@ def _only_calls(tree: Tree, node: Node) -> bool:
     return node.kind == "apply" and definition is not None and definition.level == ACTION
 
 
+class _Collector:
+    """Walks an action and what it is made of, each definition once."""
+
+    def __init__(self, tree: Tree, modules: set[str]) -> None:
+        self.tree = tree
+        self.modules = modules
+        self.found: list[Guard] = []
+        self._visited: set[str] = set()
+
+    def enter(self, definition: Definition) -> None:
+        if definition.uid not in self._visited and definition.place.module in self.modules:
+            self._visited.add(definition.uid)
+            self.formula(definition.body, definition)
+
+    def formula(self, node: Node, inside: Definition) -> None:
+        for child in conjuncts(node):
+            if child.level <= STATE:
+                self.guard(child, inside)
+            else:
+                self.step(child, inside)
+
+    def guard(self, node: Node, inside: Definition) -> None:
+        if node.place.module in self.modules and not _is_true(node):
+            self.found.append(Guard(inside.name, node))
+        called = self.tree.definitions.get(node.reference or "")
+        if called is not None and _is_conjunction(called.body):
+            self.enter(called)
+
+    def step(self, node: Node, inside: Definition) -> None:
+        called = self.tree.definitions.get(node.reference or "")
+        if called is not None and node.kind == "apply":
+            self.enter(called)
+        elif node.operator in (*DISJUNCTIONS, "$BoundedExists"):
+            for operand in node.operands:
+                self.formula(operand, inside)
+        elif node.operator == "$IfThenElse":
+            # A branch that says nothing about the next state is a value, not a guard.
+            for branch in node.operands[1:]:
+                for child in conjuncts(branch):
+                    if child.level > STATE:
+                        self.step(child, inside)
+        elif node.kind == "let" and node.body is not None:
+            self.formula(node.body, inside)
+
+
 def guards_of(tree: Tree, action: Definition, modules: set[str]) -> list[Guard]:
     """Every guard conjunct of an action and of the operators it is made of, within ``modules``.
 
     A guard is a conjunct that speaks of the present state only.  Where it calls an operator whose
     body is again a conjunction, the conjuncts of that operator count as guards too.
     """
-    found: list[Guard] = []
-    visited: set[str] = set()
-
-    def enter(definition: Definition) -> None:
-        if definition.uid not in visited and definition.place.module in modules:
-            visited.add(definition.uid)
-            for node in conjuncts(definition.body):
-                consider(node, definition)
-
-    def consider(node: Node, inside: Definition) -> None:
-        if node.level <= STATE:
-            if node.place.module in modules and not _is_true(node):
-                found.append(Guard(inside.name, node))
-            called = tree.definitions.get(node.reference or "")
-            if called is not None and _is_conjunction(called.body):
-                enter(called)
-            return
-        called = tree.definitions.get(node.reference or "")
-        if called is not None and node.kind == "apply":
-            enter(called)
-        elif node.operator in (*DISJUNCTIONS, "$BoundedExists"):
-            for operand in node.operands:
-                for child in conjuncts(operand):
-                    consider(child, inside)
-        elif node.operator == "$IfThenElse":
-            for branch in node.operands[1:]:
-                for child in conjuncts(branch):
-                    if child.level > STATE:
-                        consider(child, inside)
-        elif node.kind == "let" and node.body is not None:
-            for child in conjuncts(node.body):
-                consider(child, inside)
-
-    enter(action)
-    return found
+    collector = _Collector(tree, modules)
+    collector.enter(action)
+    return collector.found
 
 
 def _is_true(node: Node) -> bool:

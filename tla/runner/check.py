@@ -10,11 +10,19 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from attrs import field, frozen
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from tla.runner.closure import library_of
@@ -57,7 +65,9 @@ class Report:
     @property
     def exit(self) -> Exit:
         """The exit code that fits."""
-        if any(one.result.verdict in (Verdict.BROKEN, Verdict.TIMEOUT, Verdict.ASSUMPTION) for one in self.judged):
+        if any(
+            one.result.verdict in (Verdict.BROKEN, Verdict.TIMEOUT, Verdict.ASSUMPTION) for one in self.judged
+        ):
             return Exit.BROKEN
         if self.uncovered or not all(one.good for one in self.judged):
             return Exit.DIFFERENT
@@ -68,7 +78,11 @@ def complaints_about(instance: Instance, result: Result) -> list[str]:
     """How a result differs from the declaration; a twin must fail with exactly the named property."""
     if result.verdict in (Verdict.BROKEN, Verdict.TIMEOUT, Verdict.ASSUMPTION):
         text = result.problems[0] if result.problems else result.verdict.value
-        return [f"{result.verdict.value} after {result.seconds:.0f} s" if result.verdict is Verdict.TIMEOUT else text]
+        return [
+            f"{result.verdict.value} after {result.seconds:.0f} s"
+            if result.verdict is Verdict.TIMEOUT
+            else text
+        ]
     if instance.expect == "pass" and result.verdict is not Verdict.PASS:
         what = f"{result.violated} is violated" if result.violated else result.verdict.value
         return [f"expected to pass, but {what}"]
@@ -127,12 +141,18 @@ class Reporter:
         self._started: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), console=console, transient=True,
-        )  # fmt: skip
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
         self._all: TaskID | None = None
 
-    def __enter__(self) -> Reporter:
+    def __enter__(self) -> Self:
         if self.live:
             self._progress.start()
             self._all = self._progress.add_task("instances", total=self.total, note="")
@@ -194,11 +214,13 @@ def run_many(
             pinned = pins.get(instance.name)
             reporter.begin(instance.name, pinned.distinct if pinned else None)
             result = run_instance(
-                instance, library, coverage=instance.name in covered,
+                instance,
+                library,
+                coverage=instance.name in covered,
                 small=pinned is not None and pinned.distinct < SMALL,
                 watch=lambda output: reporter.watch(instance.name, output),
                 heap_megabytes=4096 if instance.tier == "deep" else 2048,
-            )  # fmt: skip
+            )
             found = pin_of(instance, result, library)
             complaints = complaints_about(instance, result)
             changes = differences(pinned, found) if compare else []
@@ -246,7 +268,8 @@ def _add(counts: dict[tuple[str, str], int], count: ActionCount) -> None:
 def sentence(judged: Judged) -> str:
     """One line about a result."""
     result = judged.result
-    text = f"{_verdict_text(judged)}, {judged.pin.distinct:,} states, depth {result.depth}, {result.seconds:.1f} s"
+    counts = f"{judged.pin.distinct:,} states, depth {result.depth}, {result.seconds:.1f} s"
+    text = f"{_verdict_text(judged)}, {counts}"
     wrong = (*judged.complaints, *judged.changes)
     return text + ("" if not wrong else " — " + "; ".join(wrong))
 
@@ -278,9 +301,14 @@ def print_report(report: Report, console: Console) -> None:
             checked = " ".join(instance.checks or instance.read_config().properties_and_invariants)
         style = "green" if judged.good else "red"
         table.add_row(
-            instance.module_name, checked, instance.name, f"{judged.pin.distinct:,}", str(result.depth),
-            f"{result.seconds:.1f} s", f"[{style}]{_verdict_text(judged)}[/{style}]",
-        )  # fmt: skip
+            instance.module_name,
+            checked,
+            instance.name,
+            f"{judged.pin.distinct:,}",
+            str(result.depth),
+            f"{result.seconds:.1f} s",
+            f"[{style}]{_verdict_text(judged)}[/{style}]",
+        )
     console.print(table)
     wrong = [judged for judged in report.judged if not judged.good]
     for judged in wrong:
@@ -293,12 +321,18 @@ def print_report(report: Report, console: Console) -> None:
     total = sum(judged.pin.distinct for judged in report.judged)
     console.print(
         f"{len(report.judged)} instances, {total:,} distinct states, {report.seconds:.0f} s: "
-        + ("all as declared and pinned" if report.exit is Exit.OK else f"{len(wrong)} otherwise than declared or pinned"),
+        + (
+            "all as declared and pinned"
+            if report.exit is Exit.OK
+            else f"{len(wrong)} otherwise than declared or pinned"
+        ),
         highlight=False,
     )
     changed = [judged.instance.name for judged in wrong if judged.changes and not judged.complaints]
     if changed:
-        console.print(f"To accept a changed result: python -m tla.runner pin --only '{changed[0]}'", highlight=False)
+        console.print(
+            f"To accept a changed result: python -m tla.runner pin --only '{changed[0]}'", highlight=False
+        )
 
 
 def report_as_json(report: Report) -> dict[str, Any]:

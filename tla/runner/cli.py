@@ -11,15 +11,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tla.runner.apalache import apalache
 from tla.runner.check import default_workers, print_report, run_many, write_json
 from tla.runner.closure import library_of
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import load_instances, select
 from tla.runner.java import find_toolbox, java_version
+from tla.runner.lint import lint
 from tla.runner.manifest import read_manifest, write_manifest
 from tla.runner.mutate import mutate
 from tla.runner.story import tell
-from tla.runner.tlc import PROCESSES, Cancelled, run_instance
+from tla.runner.tables import FILES, Tables, update
+from tla.runner.tlc import PROCESSES, CancelledError, run_instance
+from tla.runner.traces import check_traces, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,10 +51,16 @@ def _check(arguments: argparse.Namespace) -> Exit:
     pins = read_manifest(arguments.root / "manifest.json")
     tools = find_toolbox()
     console.print(
-        f"TLC 2.15, {java_version(tools.java)}; {len(instances)} instances, {arguments.workers} at a time", highlight=False
+        f"TLC 2.15, {java_version(tools.java)}; {len(instances)} instances, {arguments.workers} at a time",
+        highlight=False,
     )
     report = run_many(
-        instances, arguments.root, pins, workers=arguments.workers, console=console, compare=not arguments.no_pins
+        instances,
+        arguments.root,
+        pins,
+        workers=arguments.workers,
+        console=console,
+        compare=not arguments.no_pins,
     )
     print_report(report, console)
     if arguments.json:
@@ -58,7 +68,9 @@ def _check(arguments: argparse.Namespace) -> Exit:
     if arguments.only is None and not arguments.no_pins:
         stale = sorted(set(pins) - {instance.name for instance in load_instances(arguments.root)})
         if stale:
-            console.print(f"pinned, but declared no more: {', '.join(stale)} (run pin to drop them)", style="red")
+            console.print(
+                f"pinned, but declared no more: {', '.join(stale)} (run pin to drop them)", style="red"
+            )
             return max(report.exit, Exit.DIFFERENT)
     return report.exit
 
@@ -75,7 +87,13 @@ def _pin(arguments: argparse.Namespace) -> Exit:
             console.print("nothing is missing")
             return Exit.OK
     report = run_many(
-        chosen, arguments.root, pins, workers=arguments.workers, console=console, compare=False, coverage=False
+        chosen,
+        arguments.root,
+        pins,
+        workers=arguments.workers,
+        console=console,
+        compare=False,
+        coverage=False,
     )
     print_report(report, console)
     # Read again: another pin may have written meanwhile.
@@ -86,7 +104,10 @@ def _pin(arguments: argparse.Namespace) -> Exit:
             kept[judged.instance.name] = judged.pin
     write_manifest(file, kept)
     good = [judged for judged in report.judged if not judged.complaints]
-    console.print(f"pinned {len(good)} of {len(report.judged)}; what fails its declaration is never pinned", highlight=False)
+    console.print(
+        f"pinned {len(good)} of {len(report.judged)}; what fails its declaration is never pinned",
+        highlight=False,
+    )
     return report.exit
 
 
@@ -100,7 +121,12 @@ def _list(arguments: argparse.Namespace) -> Exit:
         expected = "holds" if instance.expect == "pass" else f"violates {instance.violates}"
         pin = pins.get(instance.name)
         table.add_row(
-            instance.name, instance.kind, instance.tier, expected, instance.about, f"{pin.distinct:,}" if pin else "—"
+            instance.name,
+            instance.kind,
+            instance.tier,
+            expected,
+            instance.about,
+            f"{pin.distinct:,}" if pin else "—",
         )
     _console().print(table)
     return Exit.OK
@@ -115,18 +141,31 @@ def _explain(arguments: argparse.Namespace) -> Exit:
 
 
 def _witnesses(arguments: argparse.Namespace) -> Exit:
-    instances = select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only, kinds=("witness",))
+    instances = select(
+        load_instances(arguments.root), tier=arguments.tier, only=arguments.only, kinds=("witness",)
+    )
     pins = read_manifest(arguments.root / "manifest.json")
     console = _console()
     report = run_many(
-        instances, arguments.root, pins, workers=arguments.workers, console=console, compare=False, coverage=False
+        instances,
+        arguments.root,
+        pins,
+        workers=arguments.workers,
+        console=console,
+        compare=False,
+        coverage=False,
     )
     table = Table(title="Every action can be reached", title_justify="left", pad_edge=False)
     for name in ("action", "instance", "steps", "verdict"):
         table.add_column(name)
     for judged in report.judged:
         steps = str(len(judged.result.trace) - 1) if judged.good else ""
-        table.add_row(judged.instance.witness_of, judged.instance.name, steps, "reached" if judged.good else "NOT REACHED")
+        table.add_row(
+            judged.instance.witness_of,
+            judged.instance.name,
+            steps,
+            "reached" if judged.good else "NOT REACHED",
+        )
     console.print(table)
     return report.exit
 
@@ -148,30 +187,87 @@ def _mutate(arguments: argparse.Namespace) -> Exit:
     return code
 
 
+def _traces(arguments: argparse.Namespace) -> Exit:
+    instances = load_instances(arguments.root)
+    pins = read_manifest(arguments.root / "manifest.json")
+    folder = arguments.out or arguments.root.parent / "test-vectors" / "tla"
+    if arguments.check:
+        return check_traces(
+            instances, arguments.root, pins, folder, workers=arguments.workers, console=_console()
+        )
+    generate(instances, arguments.root, pins, folder, workers=arguments.workers, console=_console())
+    return Exit.OK
+
+
+def _lint(arguments: argparse.Namespace) -> Exit:
+    console = _console()
+    findings = lint(arguments.root, load_instances(arguments.root))
+    for finding in findings:
+        console.print(f"{finding.where}: {finding.what}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{len(findings)} findings", highlight=False)
+    return Exit.LINT if findings else Exit.OK
+
+
+def _tables(arguments: argparse.Namespace) -> Exit:
+    console = _console()
+    instances = load_instances(arguments.root)
+    tables = Tables(arguments.root, instances, read_manifest(arguments.root / "manifest.json"))
+    files = arguments.files or [arguments.root.parent / name for name in FILES]
+    changed = update(files, tables, check=arguments.check)
+    for file in changed:
+        verb = "is not what the pins say" if arguments.check else "filled"
+        console.print(f"{file.name}: {verb}", highlight=False)
+    return Exit.DRIFT if changed and arguments.check else Exit.OK
+
+
+def _apalache(arguments: argparse.Namespace) -> Exit:
+    return apalache(
+        arguments.root,
+        only=arguments.only,
+        wanted=arguments.what or ("typecheck", "bounded", "inductive", "simulate"),
+        out=arguments.out,
+        timeout=arguments.timeout,
+        console=_console(),
+    )
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m tla.runner", description="Runs ToM's TLA+ models.", epilog=EXIT_CODES,
+        prog="python -m tla.runner",
+        description="Runs ToM's TLA+ models.",
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("--root", type=Path, default=ROOT, help="folder that holds the areas (default: the tla folder)")
+    )
+    parser.add_argument(
+        "--root", type=Path, default=ROOT, help="folder that holds the areas (default: the tla folder)"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], Exit], about: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
-            name, help=about, description=about, epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=about,
+            description=about,
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.set_defaults(run=run)
         return command
 
     def selecting(command: argparse.ArgumentParser, *, running: bool = True) -> argparse.ArgumentParser:
         command.add_argument("--tier", choices=("check", "deep"), default="check", help="deep includes check")
-        command.add_argument("--only", metavar="GLOB", help="instances whose name matches, e.g. 'roles/term-*'")
+        command.add_argument(
+            "--only", metavar="GLOB", help="instances whose name matches, e.g. 'roles/term-*'"
+        )
         if running:
             command.add_argument(
-                "--workers", type=_positive, default=default_workers(), metavar="N",
+                "--workers",
+                type=_positive,
+                default=default_workers(),
+                metavar="N",
                 help="TLC processes side by side, each with one worker, so that every count is deterministic",
-            )  # fmt: skip
+            )
         return command
 
     check = selecting(add("check", _check, "run instances, compare with declarations and pins"))
@@ -185,12 +281,37 @@ def build_parser() -> argparse.ArgumentParser:
     selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
     mutants = add("mutate", _mutate, "drop and negate every guard of the main models and see who notices")
     mutants.add_argument("--area", metavar="GLOB", help="only this area")
-    mutants.add_argument("--sample", type=_positive, metavar="N", help="so many mutants only, chosen by the seed")
+    mutants.add_argument(
+        "--sample", type=_positive, metavar="N", help="so many mutants only, chosen by the seed"
+    )
     mutants.add_argument("--seed", type=int, default=1)
     mutants.add_argument(
-        "--limit", type=_positive, default=3_000_000, metavar="STATES", help="ask only instances of at most so many states"
+        "--limit",
+        type=_positive,
+        default=3_000_000,
+        metavar="STATES",
+        help="ask only instances of at most so many states",
     )
     mutants.add_argument("--workers", type=_positive, default=default_workers(), metavar="N")
+    traces = add("traces", _traces, "write behaviours of the models as ITF JSON")
+    traces.add_argument(
+        "--check", action="store_true", help="write nothing, fail if the files are not up to date"
+    )
+    traces.add_argument("--out", type=Path, metavar="FOLDER", help="default: test-vectors/tla")
+    traces.add_argument("--workers", type=_positive, default=default_workers(), metavar="N")
+    add("lint", _lint, "check the form of the models, and that every property, twin and witness is there")
+    tables = add("tables", _tables, "fill the generated tables of the specification")
+    tables.add_argument("--check", action="store_true", help="write nothing, fail on drift")
+    tables.add_argument("files", nargs="*", type=Path, help=f"default: {', '.join(FILES)}")
+    symbolic = add(
+        "apalache", _apalache, "typecheck, bounded, inductive, simulate with Apalache, if it is installed"
+    )
+    symbolic.add_argument(
+        "what", nargs="*", metavar="QUESTION", help="typecheck, bounded, inductive, simulate"
+    )
+    symbolic.add_argument("--only", metavar="TEXT", help="wrappers whose name contains this")
+    symbolic.add_argument("--out", type=Path, metavar="FOLDER", help="keep ITF traces here")
+    symbolic.add_argument("--timeout", type=float, default=900, metavar="SECONDS", help="per question")
     return parser
 
 
@@ -210,7 +331,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RunnerError as error:
         print(f"tla.runner: {error}", file=sys.stderr)
         return int(error.code)
-    except (KeyboardInterrupt, Cancelled):
+    except (KeyboardInterrupt, CancelledError):
         PROCESSES.stop()
         print("tla.runner: interrupted", file=sys.stderr)
         return 130

@@ -10,7 +10,18 @@ from pathlib import Path
 from tla.runner.errors import Exit, RunnerError
 
 STANDARD_MODULES = frozenset(
-    "Bags FiniteSets Integers Naturals Randomization RealTime Reals Sequences TLC Toolbox".split()
+    (
+        "Bags",
+        "FiniteSets",
+        "Integers",
+        "Naturals",
+        "Randomization",
+        "RealTime",
+        "Reals",
+        "Sequences",
+        "TLC",
+        "Toolbox",
+    )
 )
 _IDENTIFIER = r"[A-Za-z0-9_]*[A-Za-z_][A-Za-z0-9_]*"
 _EXTENDS = re.compile(rf"\bEXTENDS\s+({_IDENTIFIER}(?:\s*,\s*{_IDENTIFIER})*)")

@@ -61,7 +61,10 @@ class Config:
     def with_constant(self, name: str, value: str) -> Config:
         """The same with another value for a constant that is already assigned."""
         return evolve(
-            self, constants=tuple((k, "=" if k == name else o, value if k == name else v) for k, o, v in self.constants)
+            self,
+            constants=tuple(
+                (k, "=" if k == name else o, value if k == name else v) for k, o, v in self.constants
+            ),
         )
 
     def only(self, checked: str) -> Config:
@@ -71,6 +74,10 @@ class Config:
             invariants=tuple(n for n in self.invariants if n == checked),
             properties=tuple(n for n in self.properties if n == checked),
         )
+
+    def unchecked(self) -> Config:
+        """The same, checking nothing, without symmetry: for random behaviours."""
+        return evolve(self, invariants=(), properties=(), symmetry=())
 
     def render(self) -> str:
         """The text of the file, from which the same configuration is read again."""
@@ -101,7 +108,10 @@ class Config:
 def parse_config(text: str, source: str = "configuration") -> Config:
     """Parse the text of a ``.cfg`` file; :class:`RunnerError` on what it does not understand."""
     bare = _COMMENT.sub(" ", text)
-    pieces = re.split(r"(?<![A-Za-z0-9_])(" + "|".join(sorted(_SECTIONS, key=len, reverse=True)) + r")(?![A-Za-z0-9_])", bare)
+    pieces = re.split(
+        r"(?<![A-Za-z0-9_])(" + "|".join(sorted(_SECTIONS, key=len, reverse=True)) + r")(?![A-Za-z0-9_])",
+        bare,
+    )
     if pieces[0].strip():
         raise RunnerError(f"{source}: does not begin with a keyword: {pieces[0].strip()[:40]!r}", Exit.BROKEN)
     names: dict[str, list[str]] = {section: [] for section in _SECTIONS.values()}

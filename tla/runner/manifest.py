@@ -51,7 +51,9 @@ def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
         distinct=result.distinct if instance.mode == "check" else result.generated,
         depth=result.depth,
         trace=trace,
-        sha256=fingerprint(instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra),
+        sha256=fingerprint(
+            instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from tla.runner.instances import Instance
 from tla.runner.manifest import Pin
 from tla.runner.output import Output
 from tla.runner.sany import Place, parse_tree
-from tla.runner.tlc import SMALL, Overgrown, Result, Verdict, run_tlc
+from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_tlc
 
 EQUIVALENTS = "equivalents.toml"
 NOT_CORE = ("MC_", "APA_")
@@ -90,7 +90,7 @@ class Outcome:
 
 def read_equivalents(root: Path) -> list[Equivalent]:
     """Declared equivalents, from ``equivalents.toml`` of the root and of each area."""
-    found = []
+    found: list[Equivalent] = []
     for file in [root / EQUIVALENTS, *sorted(root.glob(f"*/{EQUIVALENTS}"))]:
         if not file.is_file():
             continue
@@ -101,7 +101,9 @@ def read_equivalents(root: Path) -> list[Equivalent]:
             raise RunnerError(f"{file}: {error}") from error
     for one in found:
         if len(one.reason) < 20:
-            raise RunnerError(f"{EQUIVALENTS}: {one.action}, {one.guard}: a reason takes more than {one.reason!r}")
+            raise RunnerError(
+                f"{EQUIVALENTS}: {one.action}, {one.guard}: a reason takes more than {one.reason!r}"
+            )
     return found
 
 
@@ -138,7 +140,9 @@ def mutants_of(instances: Sequence[Instance], root: Path, area: str | None) -> l
     found: dict[str, Mutant] = {}
     seen: set[tuple[str, str]] = set()
     for instance in instances:
-        if instance.kind != "main" or (area is not None and not fnmatch.fnmatchcase(instance.area_name, area)):
+        if instance.kind != "main" or (
+            area is not None and not fnmatch.fnmatchcase(instance.area_name, area)
+        ):
             continue
         config = instance.read_config()
         key = (str(instance.module), config.next or "Next")
@@ -160,9 +164,12 @@ def mutants_of(instances: Sequence[Instance], root: Path, area: str | None) -> l
 
 
 def judges_for(
-    mutant: Mutant, instances: Iterable[Instance], pins: Mapping[str, Pin], closures: Mapping[str, Mapping[str, str]],
+    mutant: Mutant,
+    instances: Iterable[Instance],
+    pins: Mapping[str, Pin],
+    closures: Mapping[str, Mapping[str, str]],
     limit: int,
-) -> list[Instance]:  # fmt: skip
+) -> list[Instance]:
     """The instances that could notice a mutant, cheapest first; at most ``limit`` pinned states each."""
     able = [
         instance
@@ -173,7 +180,9 @@ def judges_for(
         and mutant.module in closures[instance.name]
     ]
     # A passing instance explores everything and so notices most; among equals the cheapest.
-    return sorted(able, key=lambda one: (pins[one.name].distinct + (0 if one.expect == "pass" else 2_000), one.name))
+    return sorted(
+        able, key=lambda one: (pins[one.name].distinct + (0 if one.expect == "pass" else 2_000), one.name)
+    )
 
 
 def noticed(pin: Pin, result: Result) -> str | None:
@@ -196,7 +205,9 @@ def noticed(pin: Pin, result: Result) -> str | None:
 class Arena:
     """Runs mutants against the instances."""
 
-    def __init__(self, instances: Sequence[Instance], root: Path, pins: Mapping[str, Pin], limit: int) -> None:
+    def __init__(
+        self, instances: Sequence[Instance], root: Path, pins: Mapping[str, Pin], limit: int
+    ) -> None:
         library = library_of(root)
         self.instances = instances
         self.pins = pins
@@ -217,27 +228,39 @@ class Arena:
             def watch(output: Output, pinned: Pin = pin) -> None:
                 # More states than the original has: noticed, however many more there are.
                 if output.distinct > pinned.distinct:
-                    raise Overgrown(output.distinct)
+                    raise OvergrownError(output.distinct)
 
             try:
                 result = run_tlc(
-                    sources, instance.module_name, instance.read_config(), small=pin.distinct < SMALL,
-                    timeout=240, watch=watch if pin.verdict == "pass" else None,
-                )  # fmt: skip
-            except Overgrown as grown:
-                return Outcome(mutant, instance.name, f"already {grown} instead of {pin.distinct:,}", runs, declared)
+                    sources,
+                    instance.module_name,
+                    instance.read_config(),
+                    small=pin.distinct < SMALL,
+                    timeout=240,
+                    watch=watch if pin.verdict == "pass" else None,
+                )
+            except OvergrownError as grown:
+                return Outcome(
+                    mutant, instance.name, f"already {grown} instead of {pin.distinct:,}", runs, declared
+                )
             if result.verdict is Verdict.BROKEN and not result.distinct and _is_syntax(result):
-                raise RunnerError(f"the mutant is no TLA+: {mutant.name}: {'; '.join(result.problems)[:300]}", Exit.BROKEN)
+                raise RunnerError(
+                    f"the mutant is no TLA+: {mutant.name}: {'; '.join(result.problems)[:300]}", Exit.BROKEN
+                )
             if result.verdict is Verdict.TIMEOUT:
                 continue
             how = noticed(pin, result)
             if how is not None:
                 return Outcome(mutant, instance.name, how, runs, declared)
-        return Outcome(mutant, None, "nobody noticed" if runs else "no instance is cheap enough to ask", runs, declared)
+        return Outcome(
+            mutant, None, "nobody noticed" if runs else "no instance is cheap enough to ask", runs, declared
+        )
 
 
 def _is_syntax(result: Result) -> bool:
-    return any("Parse Error" in text or "Parsing or semantic analysis failed" in text for text in result.problems)
+    return any(
+        "Parse Error" in text or "Parsing or semantic analysis failed" in text for text in result.problems
+    )
 
 
 def sample_of(mutants: Sequence[Mutant], number: int | None, seed: int) -> list[Mutant]:
@@ -259,9 +282,17 @@ def sample_of(mutants: Sequence[Mutant], number: int | None, seed: int) -> list[
 
 
 def mutate(
-    instances: Sequence[Instance], root: Path, pins: Mapping[str, Pin], *, area: str | None, sample: int | None,
-    seed: int, limit: int, workers: int, console: Console,
-) -> tuple[list[Outcome], Exit]:  # fmt: skip
+    instances: Sequence[Instance],
+    root: Path,
+    pins: Mapping[str, Pin],
+    *,
+    area: str | None,
+    sample: int | None,
+    seed: int,
+    limit: int,
+    workers: int,
+    console: Console,
+) -> tuple[list[Outcome], Exit]:
     """Run the mutants, print a report; :attr:`Exit.SURVIVORS` if one survived without a declared reason."""
     everything = mutants_of(instances, root, area)
     chosen = sample_of(everything, sample, seed)
@@ -274,12 +305,20 @@ def mutate(
         def one(mutant: Mutant) -> Outcome:
             reporter.begin(mutant.name, None)
             outcome = arena.judge(mutant)
-            by = f"noticed by {outcome.noticed_by}: " if outcome.noticed_by else "SURVIVED: " if outcome.survived else "equivalent: "
+            by = (
+                f"noticed by {outcome.noticed_by}: "
+                if outcome.noticed_by
+                else "SURVIVED: "
+                if outcome.survived
+                else "equivalent: "
+            )
             reporter.end(mutant.name, f"{by}{outcome.how}")
             return outcome
 
         outcomes = list(pool.map(one, chosen))
-    return outcomes, print_outcomes(outcomes, arena.equivalents, console, whole=len(chosen) == len(everything) and area is None)
+    return outcomes, print_outcomes(
+        outcomes, arena.equivalents, console, whole=len(chosen) == len(everything) and area is None
+    )
 
 
 def print_outcomes(
@@ -293,10 +332,13 @@ def print_outcomes(
     for area, module in groups:
         group = [one for one in outcomes if (one.mutant.area, one.mutant.module) == (area, module)]
         table.add_row(
-            area, module, str(len(group)), str(sum(one.noticed_by is not None for one in group)),
+            area,
+            module,
+            str(len(group)),
+            str(sum(one.noticed_by is not None for one in group)),
             str(sum(one.noticed_by is None and one.declared is not None for one in group)),
             str(sum(one.survived for one in group)),
-        )  # fmt: skip
+        )
     console.print(table)
     bad = False
     for one in outcomes:
@@ -304,20 +346,29 @@ def print_outcomes(
             bad = True
             console.print(
                 f"SURVIVED {one.mutant.name} (line {one.mutant.place.line}; {one.how} in {one.runs} runs)",
-                style="red", markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+                style="red",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
         elif one.declared is not None and one.noticed_by is not None:
             bad = True
             console.print(
-                f"declared equivalent, but noticed by {one.noticed_by}: {one.mutant.name}", style="red", markup=False,
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
+                f"declared equivalent, but noticed by {one.noticed_by}: {one.mutant.name}",
+                style="red",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
     if whole:
         for equivalent in equivalents:
             if not any(equivalent.covers(one.mutant) for one in outcomes):
                 bad = True
                 console.print(
-                    f"declared equivalent, but there is no such guard: {equivalent.action}: {equivalent.guard}",
-                    style="red", markup=False, highlight=False, soft_wrap=True,
-                )  # fmt: skip
+                    f"declared equivalent, but no such guard: {equivalent.action}: {equivalent.guard}",
+                    style="red",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
     return Exit.SURVIVORS if bad else Exit.OK

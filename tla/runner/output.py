@@ -14,10 +14,14 @@ from attrs import define, field, frozen
 
 _START = re.compile(r"^@!@!@STARTMSG (\d+):(\d+) @!@!@$")
 _END = re.compile(r"^@!@!@ENDMSG (\d+) @!@!@$")
-_COUNTS = re.compile(r"([\d,.]+) states generated.*?, ([\d,.]+) distinct states found.*?, ([\d,.]+) states left")
+_COUNTS = re.compile(
+    r"([\d,.]+) states generated.*?, ([\d,.]+) distinct states found.*?, ([\d,.]+) states left"
+)
 _PROGRESS_DEPTH = re.compile(r"Progress\((\d+)\)")
 _DEPTH = re.compile(r"depth of the complete state graph search is (\d+)")
-_SIMULATED = re.compile(r"([\d,.]+) states (?:generated|checked)|number of states generated: ([\d,.]+)", re.IGNORECASE)
+_SIMULATED = re.compile(
+    r"([\d,.]+) states (?:generated|checked)|number of states generated: ([\d,.]+)", re.IGNORECASE
+)
 _INVARIANT = re.compile(r"Invariant (.+?) is (?:violated|equal to FALSE)")
 _PROPERTY = re.compile(r"(?:Action p|P)roperty (.+?) is (?:violated|not correct|false)")
 _STATE_HEAD = re.compile(r"^(\d+): (.*)$")
@@ -26,12 +30,40 @@ _COVERAGE = re.compile(r"^<(\S+) (line \d+, col \d+ to line \d+, col \d+ of modu
 _FRAME = re.compile(r"@!@!@(?:START|END)MSG [\d:]+ @!@!@")
 _CONJUNCT = re.compile(r"^/\\ ([A-Za-z0-9_]+) = (.*)$")
 
+COUNT_CODES = {2199, 2200, 2206}
+SIMULATION_CODES = {2209, 2210}
+STATE_CODES = {2122, 2217, 2218}
+COVERAGE_CODES = {2772, 2773}
+EXPECTED_CODES = {2104, 2114, 2116, 2121, 2264}
+"""Of the class of errors, but handled or said by another message."""
 INVARIANT_CODES = {2107, 2110, 2146}
 ACTION_PROPERTY_CODES = {2108, 2112}
 PROBLEM_CODES = {
-    1000, 1001, 1002, 1005, 1101, 1102, 2105, 2106, 2109, 2111, 2113, 2118, 2143, 2154, 2156, 2171, 2279, 3002,
-    5001, 5002, 5003, 5004, 5005, 5006,
-} | set(range(2222, 2247))  # fmt: skip
+    1000,
+    1001,
+    1002,
+    1005,
+    1101,
+    1102,
+    2105,
+    2106,
+    2109,
+    2111,
+    2113,
+    2118,
+    2143,
+    2154,
+    2156,
+    2171,
+    2279,
+    3002,
+    5001,
+    5002,
+    5003,
+    5004,
+    5005,
+    5006,
+} | set(range(2222, 2247))
 
 
 @frozen
@@ -115,43 +147,44 @@ class Output:
         lines, self._lines = self._lines or [], None
         body = "\n".join(lines)
         code = self._code
-        if code in (2199, 2200, 2206):
+        if code in COUNT_CODES:
             return self._counts(body)
-        if code in (2217, 2218, 2122):
-            self._state(lines, code)
-        elif code in (2772, 2773):
-            self._covered(body)
-        elif code == 2201:
-            self.coverage.clear()
-        elif code == 2193:
-            self.complete = True
-        elif code == 2194:
-            depth = _DEPTH.search(body)
-            if depth:
-                self.depth = int(depth[1])
-        elif code == 2186:
-            self.finished = True
-        elif code in (2209, 2210):
+        if code in SIMULATION_CODES:
             count = _SIMULATED.search(body)
             if count:
                 self.generated = _number(count[1] or count[2])
-                return True
+            return bool(count)
+        if code in STATE_CODES:
+            self._state(lines, code)
+        elif code in COVERAGE_CODES:
+            self._covered(body)
         elif code in INVARIANT_CODES:
             self._violation("invariant", _INVARIANT, body)
         elif code in ACTION_PROPERTY_CODES:
             self._violation("action", _PROPERTY, body)
-        elif code == 2116:
-            if self.violated is None:
-                self.violated, self.violated_kind = "", "temporal"
+        elif code in PROBLEM_CODES or (self._severity == 1 and code not in EXPECTED_CODES):
+            self.problems.append(_plain(body))
+        else:
+            self._remark(code, body)
+        return False
+
+    def _remark(self, code: int, body: str) -> None:
+        """Messages that set one thing."""
+        if code == 2201:
+            self.coverage.clear()
+        elif code == 2193:
+            self.complete = True
+        elif code == 2186:
+            self.finished = True
         elif code == 2114:
             self.deadlock = True
         elif code == 2104:
             self.assumption = body
-        elif code in PROBLEM_CODES or (self._severity == 1 and code not in (2121, 2264, 2103)):
-            self.problems.append(_plain(body))
-        elif code == 2103 and self._severity == 1:
-            self.problems.append("while evaluating: " + _plain(body))
-        return False
+        elif code == 2116 and self.violated is None:
+            self.violated, self.violated_kind = "", "temporal"
+        elif code == 2194:
+            depth = _DEPTH.search(body)
+            self.depth = int(depth[1]) if depth else self.depth
 
     def _violation(self, kind: str, pattern: re.Pattern[str], body: str) -> None:
         if self.violated is None:
@@ -186,7 +219,9 @@ class Output:
             self.loop = number
             return
         action = _ACTION.match(description)
-        name = action[1] if action else "Init" if "Initial predicate" in description else description.strip("<>")
+        name = (
+            action[1] if action else "Init" if "Initial predicate" in description else description.strip("<>")
+        )
         self.trace.append(TraceState(number, name, description, tuple(_assignments(lines[1:]))))
 
     def _covered(self, body: str) -> None:
@@ -219,6 +254,20 @@ def _assignments(lines: Iterable[str]) -> list[tuple[str, str]]:
         elif found and line.strip():
             found[-1][1].append(line)
     return [(name, "\n".join(parts)) for name, parts in found]
+
+
+def parse_states(text: str) -> list[TraceState]:
+    """Parse a behaviour that ``-simulate num=...,file=...`` wrote: ``STATE_1 == ...`` and so on.
+
+    TLC writes no action names there; the history variable carries them.
+    """
+    found = []
+    for block in re.split(r"^STATE_(?=\d+ == )", text, flags=re.MULTILINE)[1:]:
+        head, _, rest = block.partition("==")
+        number = int(head)
+        lines = [line for line in rest.splitlines() if line.strip() and not line.startswith("====")]
+        found.append(TraceState(number, "Init" if number == 1 else "Next", "", tuple(_assignments(lines))))
+    return found
 
 
 def parse_output(text: str) -> Output:

@@ -132,7 +132,7 @@ class _Reader:
             operator, reference = self.operator(element)
             operands = element.find("operands")
             bounds = element.find("boundSymbols")
-            domains = []
+            domains: list[Node] = []
             for bound in bounds if bounds is not None else ():
                 domains.extend(self.node(child) for child in bound if child.tag.endswith("Node"))
             children = tuple(self.node(child) for child in operands) if operands is not None else ()
@@ -169,17 +169,9 @@ def _place(element: ET.Element) -> Place:
     location = element.find("location")
     if location is None:
         return Place("", 0, 0, 0, 0)
-
-    def number(path: str) -> int:
-        return int(location.findtext(path) or 0) if location is not None else 0
-
-    return Place(
-        location.findtext("filename") or "",
-        number("line/begin"),
-        number("column/begin"),
-        number("line/end"),
-        number("column/end"),
-    )
+    paths = ("line/begin", "column/begin", "line/end", "column/end")
+    numbers = [int(location.findtext(path) or 0) for path in paths]
+    return Place(location.findtext("filename") or "", *numbers)
 
 
 def parse_tree(sources: Mapping[str, str], root: str) -> Tree:

@@ -11,7 +11,7 @@ from rich.text import Text
 from tla.runner.instances import Instance
 from tla.runner.output import TraceState
 from tla.runner.tlc import Result, Verdict
-from tla.runner.values import Function, Record, parse_value, render
+from tla.runner.values import Function, Record, Value, parse_value, render
 
 STEP_VARIABLE = "step"
 """The history variable that names each step: a record with ``name`` and the step's parameters."""
@@ -41,10 +41,14 @@ def changes_between(before: dict[str, Any], after: dict[str, Any]) -> list[Chang
     return found
 
 
-def _compare(place: str, before: Any, after: Any, found: list[Change]) -> None:
+def _compare(place: str, before: Value, after: Value, found: list[Change]) -> None:
     if before == after:
         return
-    if isinstance(before, Record | Function) and isinstance(after, Record | Function) and set(before) == set(after):
+    if (
+        isinstance(before, Record | Function)
+        and isinstance(after, Record | Function)
+        and set(before) == set(after)
+    ):
         for key in after:
             inner = f"{place}.{key}" if isinstance(after, Record) else f"{place}[{render(key)}]"
             _compare(inner, before[key], after[key], found)
@@ -74,7 +78,10 @@ def tell(instance: Instance, result: Result, console: Console) -> None:
     """Print the story of a result."""
     console.print(Text(instance.name, style="bold"), Text(f"— {instance.about}"), highlight=False)
     if result.verdict is Verdict.PASS:
-        console.print(f"Nothing to tell: it holds, {result.distinct:,} distinct states, depth {result.depth}.", highlight=False)
+        console.print(
+            f"Nothing to tell: it holds, {result.distinct:,} distinct states, depth {result.depth}.",
+            highlight=False,
+        )
         return
     if not result.trace:
         for problem in result.problems:
@@ -100,7 +107,11 @@ def tell(instance: Instance, result: Result, console: Console) -> None:
         else:
             changes = changes_between(before, values)
             for change in changes:
-                text = f"{change.place}: {change.before} → {change.after}" if change.before else f"{change.place} {change.after}"
+                text = (
+                    f"{change.place}: {change.before} → {change.after}"
+                    if change.before
+                    else f"{change.place} {change.after}"
+                )
                 console.print(f"       {text}", markup=False, highlight=False)
             if not changes:
                 console.print("       nothing changes", highlight=False)

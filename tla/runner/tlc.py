@@ -22,6 +22,7 @@ from tla.runner.java import Toolbox, find_toolbox
 from tla.runner.output import ActionCount, Output, TraceState
 
 CONFIG_NAME = "run.cfg"
+BEHAVIOUR = "behaviour"
 SMALL = 30_000
 """Below so many states the quick compiler of the virtual machine wins over the optimising one."""
 
@@ -60,11 +61,11 @@ class Result:
 Watcher = Callable[[Output], None]
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The run was given up because the whole command was."""
 
 
-class Overgrown(Exception):
+class OvergrownError(Exception):
     """A watcher has seen enough: more states than it was prepared for."""
 
     def __init__(self, states: int) -> None:
@@ -118,7 +119,7 @@ def command_line(
     simulate: Simulation | None = None,
     coverage: bool = False,
     small: bool = False,
-    dump: Path | None = None,
+    files: bool = False,
     heap_megabytes: int = 2048,
 ) -> list[str]:
     """The whole command; one worker, a fixed fingerprint polynomial, liveness only at the end.
@@ -150,9 +151,15 @@ def command_line(
         str(folder / "meta"),
         "-cleanup",
         *(("-coverage", "1") if coverage else ()),
-        *(("-dump", "dot,actionlabels", str(dump)) if dump else ()),
         *(
-            ("-simulate", f"num={simulate.num}", "-depth", str(simulate.depth), "-seed", str(simulate.seed))
+            (
+                "-simulate",
+                f"num={simulate.num}" + (f",file={folder / BEHAVIOUR}" if files else ""),
+                "-depth",
+                str(simulate.depth),
+                "-seed",
+                str(simulate.seed),
+            )
             if simulate
             else ()
         ),
@@ -173,7 +180,7 @@ def run_tlc(
     timeout: float = 540,
     watch: Watcher | None = None,
     tools: Toolbox | None = None,
-    dump: Path | None = None,
+    collect: Callable[[Path], None] | None = None,
     heap_megabytes: int = 2048,
 ) -> Result:
     """Run TLC once on the given modules (name to text), of which ``root`` is checked.
@@ -182,7 +189,8 @@ def run_tlc(
     covers, whatever happens to the originals meanwhile.
 
     ``watch`` is called from the reading thread whenever the counts change.  ``timeout`` is in
-    seconds.  Raises :class:`RunnerError` without Java or TLC, :class:`Cancelled` after
+    seconds.  ``collect`` gets the folder before it goes, with ``behaviour_*`` of a simulation.
+    Raises :class:`RunnerError` without Java or TLC, :class:`CancelledError` after
     ``PROCESSES.stop()``; a broken model is a verdict, not an exception.
     """
     tools = tools or find_toolbox()
@@ -194,15 +202,28 @@ def run_tlc(
             (model / f"{module}.tla").write_text(text, encoding="utf-8")
         (model / CONFIG_NAME).write_text(config.render(), encoding="utf-8")
         command = command_line(
-            tools, folder, root, simulate=simulate, coverage=coverage, small=small, dump=dump,
+            tools,
+            folder,
+            root,
+            simulate=simulate,
+            coverage=coverage,
+            small=small,
+            files=collect is not None,
             heap_megabytes=heap_megabytes,
-        )  # fmt: skip
+        )
         begin = time.monotonic()
         try:
             process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-                encoding="utf-8", errors="replace", cwd=model, start_new_session=True,
-            )  # fmt: skip
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                cwd=model,
+                start_new_session=True,
+            )
         except OSError as error:
             raise RunnerError(f"cannot start {tools.java}: {error}") from error
         PROCESSES.add(process)
@@ -231,12 +252,16 @@ def run_tlc(
             PROCESSES.remove(process)
         output.close()
         seconds = time.monotonic() - begin
+        if collect is not None:
+            collect(folder)
     if PROCESSES.stopped:
-        raise Cancelled
+        raise CancelledError
     return judge(output, config, process.returncode, seconds, timed_out=timed_out.is_set())
 
 
-def judge(output: Output, config: Config, exit_code: int, seconds: float, *, timed_out: bool = False) -> Result:
+def judge(
+    output: Output, config: Config, exit_code: int, seconds: float, *, timed_out: bool = False
+) -> Result:
     """Turn what TLC printed, and its exit code, into a result.
 
     A pass needs both: the message that says so and exit code 0.
@@ -316,9 +341,17 @@ def run_instance(
 
     def run(chosen: Config) -> Result:
         return run_tlc(
-            sources, instance.module_name, chosen, simulate=instance.simulate, coverage=coverage, small=small,
-            timeout=instance.timeout, watch=watch, tools=tools, heap_megabytes=heap_megabytes,
-        )  # fmt: skip
+            sources,
+            instance.module_name,
+            chosen,
+            simulate=instance.simulate,
+            coverage=coverage,
+            small=small,
+            timeout=instance.timeout,
+            watch=watch,
+            tools=tools,
+            heap_megabytes=heap_megabytes,
+        )
 
     result = run(config)
     if result.verdict is Verdict.VIOLATION and result.violated == "?" and instance.violates is not None:

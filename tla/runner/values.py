@@ -16,13 +16,15 @@ TLA+               Python                   ITF
 from __future__ import annotations
 
 import re
-from collections import namedtuple
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from frozendict import frozendict
 
 from tla.runner.errors import Exit, RunnerError
+
+Value: TypeAlias = Any
+"""One of the Python values in the table above."""
 
 
 class Record(frozendict):  # type: ignore[type-arg]
@@ -65,7 +67,7 @@ def _split(text: str) -> Iterator[str]:
         position = match.end()
 
 
-def parse_value(text: str) -> Any:
+def parse_value(text: str) -> Value:
     """Parse one printed value; :class:`RunnerError` on anything else."""
     tokens = _Tokens(text)
     value = _value(tokens)
@@ -74,7 +76,7 @@ def parse_value(text: str) -> Any:
     return value
 
 
-def _value(tokens: _Tokens) -> Any:
+def _value(tokens: _Tokens) -> Value:
     token = tokens.take()
     if token == "{":
         return frozenset(_list(tokens, "}"))
@@ -132,7 +134,7 @@ def _function(tokens: _Tokens) -> Function:
     return Function(entries)
 
 
-def sort_key(value: Any) -> tuple[Any, ...]:
+def sort_key(value: Value) -> tuple[Any, ...]:
     """A total order over values of all shapes, so that sets and functions print the same every time."""
     if isinstance(value, bool):
         return (0, value)
@@ -148,7 +150,7 @@ def sort_key(value: Any) -> tuple[Any, ...]:
     return (5, len(value), tuple(sorted((sort_key(k), sort_key(v)) for k, v in value.items())))
 
 
-def render(value: Any) -> str:
+def render(value: Value) -> str:
     """The value in TLA+ notation, in a fixed order."""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
@@ -167,10 +169,10 @@ def render(value: Any) -> str:
     return "(" + " @@ ".join(f"{render(key)} :> {render(item)}" for key, item in entries) + ")"
 
 
-def to_itf(value: Any) -> Any:
+def to_itf(value: Value) -> Value:
     """The value as the objects ``itf_py`` serialises; sets and functions keep their order afterwards."""
     if isinstance(value, Record):
-        record_type = namedtuple("Rec", sorted(value))  # type: ignore[misc]
+        record_type = NamedTuple("Rec", [(name, object) for name in sorted(value)])  # type: ignore[misc]
         return record_type(**{name: to_itf(item) for name, item in value.items()})
     if isinstance(value, Function):
         return frozendict({to_itf(key): to_itf(item) for key, item in value.items()})
@@ -181,7 +183,7 @@ def to_itf(value: Any) -> Any:
     return value
 
 
-def canonical(document: Any) -> Any:
+def canonical(document: Value) -> Value:
     """ITF JSON with the elements of sets and maps sorted, so that equal values are equal texts."""
     if isinstance(document, list):
         return [canonical(item) for item in document]
@@ -189,6 +191,10 @@ def canonical(document: Any) -> Any:
         if "#set" in document:
             return {"#set": sorted((canonical(item) for item in document["#set"]), key=repr)}
         if "#map" in document:
-            return {"#map": sorted(([canonical(k), canonical(v)] for k, v in document["#map"]), key=lambda e: repr(e[0]))}
+            return {
+                "#map": sorted(
+                    ([canonical(k), canonical(v)] for k, v in document["#map"]), key=lambda e: repr(e[0])
+                )
+            }
         return {name: canonical(item) for name, item in document.items()}
     return document
