@@ -118,6 +118,20 @@ class Reason(enum.StrEnum):
     STALE = "stale"
     """An older value than the one held."""
 
+    # --- roles ----------------------------------------------------------------------------------------
+    WRONG_TERM = "wrong_term"
+    """A term or present record that is not the node's own."""
+    WRONG_SLOT = "wrong_slot"
+    """A block whose slot is not above its parent's, or a vote for another slot than its block's."""
+    WRONG_LEADER = "wrong_leader"
+    """A block not signed by the leader of its slot, or a move that names another founder than the drawn one."""
+    NO_QUORUM = "no_quorum"
+    """A certificate without valid votes of a quorum of different validators."""
+    BAD_RECORD = "bad_record"
+    """A record that differs from the one computed from the evidence, or whose balances do not sum to zero."""
+    MOVED = "moved"
+    """A vote or heartbeat in a subnet that its signer has left by a move."""
+
 
 class ProtocolError(Exception):
     """A value from outside broke a rule.

@@ -85,7 +85,7 @@ Follow(h, g) ==
   /\ home' = [home EXCEPT ![h] = g]
   /\ UNCHANGED <<founder, alive, top, gen, sig>>
 Join(h, g) ==
-  /\ Homeless(h) /\ Lost = {h} /\ g \in gen /\ h \notin g.who /\ Viable(g)
+  /\ Homeless(h) /\ Lost = {h} /\ g \in gen /\ Viable(g)      \* also one that lists it: its later move cancelled that
   /\ LET G == [att |-> g.att, who |-> g.who \union {h}]
      IN /\ gen' = (gen \ {g}) \union {G}
         /\ home' = [m \in Members |-> IF m = h \/ home[m] = g THEN G ELSE home[m]]

@@ -1,0 +1,1 @@
+"""Models of terms and roles, and the table of what spoiling a proposal is worth (``bias.py``)."""
