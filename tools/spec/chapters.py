@@ -44,6 +44,8 @@ _BLOCK_START: Final = re.compile(r"^<!--\s*generated:(?P<name>[^>]*?)\s*-->\s*$"
 _BLOCK_END: Final = re.compile(r"^<!--\s*/generated\s*-->\s*$")
 _INLINE_CODE: Final = re.compile(r"`[^`]*`")
 _SNAKE_CODE: Final = re.compile(r"`([a-z][a-z0-9_]*)`")
+# "(code `a` for none, `b` for more)": everything in backticks up to the closing parenthesis.
+_CODES_IN_PARENTHESES: Final = re.compile(r"\([^()]*?\bcodes?\b:?\s+(`[^()]*)\)")
 # "code `a`", "codes `a` and `b`", "code: `a`, `b` or `c`".
 _NAMED_CODES: Final = re.compile(r"\bcodes?\b:?\s+((?:`[^`]+`(?:\s*,\s*(?:or|and)?\s*|\s+(?:or|and)\s+)?)+)")
 
@@ -106,7 +108,7 @@ class Chapter:
 def named_codes(sentence: str) -> tuple[str, ...]:
     """The texts that the sentence presents as reason codes: those after the word "code" or "codes"."""
     found: list[str] = []
-    for match in _NAMED_CODES.finditer(sentence):
+    for match in (*_CODES_IN_PARENTHESES.finditer(sentence), *_NAMED_CODES.finditer(sentence)):
         found.extend(text.strip("`") for text in _INLINE_CODE.findall(match[1]))
     return tuple(dict.fromkeys(found))
 
