@@ -255,10 +255,9 @@ def test_any_bytes_are_accepted_canonically_or_refused(
         candidate = bytes(changed) + tail
         try:
             value = decode(candidate)
-        except ProtocolError as error:
-            assert isinstance(error.reason, Reason)
-        else:
-            assert encode(value) == candidate, name
+        except ProtocolError:
+            return
+        assert encode(value) == candidate, name
 
     check()
 
@@ -406,7 +405,8 @@ def test_frame_rules(requirement: str, data: bytes, reason: Reason) -> None:
 
 def test_trail_is_bounded_by_the_signed_hop_limit() -> None:
     """TOM-WIRE-035, 036."""
-    assert codec.decode_envelope(codec.encode_envelope(evolve(ENVELOPE, trail=(STAMP,) * 4)))
+    four = evolve(ENVELOPE, trail=(STAMP,) * 4)
+    assert codec.decode_envelope(codec.encode_envelope(four)) == four
     with pytest.raises(ProtocolError, match="path_too_long"):
         codec.encode_envelope(evolve(ENVELOPE, trail=(STAMP,) * 5))
     with pytest.raises(ProtocolError, match="bad_value"):
@@ -482,7 +482,8 @@ def test_descriptor_rules(requirement: str, offset: int, replacement: bytes, rea
 def test_descriptor_bounds() -> None:
     """TOM-WIRE-044, 015."""
     address = Address(Transport.TCP, "a" * 255)
-    assert codec.decode_descriptor(codec.encode_descriptor(evolve(DESCRIPTOR, addresses=(address,) * 8)))
+    eight = evolve(DESCRIPTOR, addresses=(address,) * 8)
+    assert codec.decode_descriptor(codec.encode_descriptor(eight)) == eight
     for broken in (
         evolve(DESCRIPTOR, addresses=(address,) * 9),
         evolve(DESCRIPTOR, addresses=(Address(Transport.TCP, ""),)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import construct
@@ -18,7 +19,9 @@ DECLARATIONS = sorted(
 )
 
 
-def values_for(declaration: construct.Struct[Any, Any], draw: st.DrawFn) -> dict[str, Any]:
+def values_for(
+    declaration: construct.Struct[Any, Any], draw: Callable[[st.SearchStrategy[Any]], Any]
+) -> dict[str, Any]:
     """Random values of a declaration, with lengths and counts that fit."""
     values: dict[str, Any] = {}
     lengths: dict[str, int] = {}
@@ -47,7 +50,7 @@ def values_for(declaration: construct.Struct[Any, Any], draw: st.DrawFn) -> dict
     return values
 
 
-def plain(value: Any) -> Any:  # noqa: ANN401 - walks any parsed value
+def plain(value: Any) -> Any:
     """Parsed values of either parser as dictionaries and lists."""
     if isinstance(value, construct.Container):
         return {key: plain(item) for key, item in value.items() if key != "_io"}

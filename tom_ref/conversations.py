@@ -103,10 +103,8 @@ class Conversations:
         held = self._peers.get(peer)
         if held is not None:
             named = codec.decode_session_message(payload).session_id
-            self._commit(step, peer, session.retire(held, named, step.now))
+            self._commit(step, peer, session.abandon(held, named))
 
     def prune(self, step: Step, peer: bytes) -> None:
         """Erase skipped keys and sessions that are due (TOM-SESSION)."""
-        held = self._peers.get(peer)
-        if held is not None:
-            self._commit(step, peer, session.prune(held, step.now))
+        self._commit(step, peer, session.prune(self._peers[peer], step.now))

@@ -61,10 +61,6 @@ class Neighbours:
         """Every linked peer."""
         return tuple(self._by_peer)
 
-    def knows(self, peer: bytes) -> bool:
-        """Whether an address of this peer is known."""
-        return peer in self._wanted
-
     def link_up(self, step: Step, link: int, peer: bytes, *, initiated: bool) -> bool:
         """Take a new link, or close it in favour of the held one (TOM-LINK, simultaneous dial)."""
         initiator = self.own_id if initiated else peer

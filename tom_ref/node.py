@@ -319,10 +319,9 @@ class Node:
 
     def _retry(self, step: Step, handle: int) -> None:
         pending = self._sending.get(handle)
-        if pending is not None:
-            if pending.hop is not None:
-                step.report(Event.REROUTED, pending.hop, pending.message, "no receipt in time")
-            self._attempt(step, pending)
+        if pending.hop is not None:
+            step.report(Event.REROUTED, pending.hop, pending.message, "no receipt in time")
+        self._attempt(step, pending)
 
     # --- frames ---------------------------------------------------------------------------------------
 

@@ -37,10 +37,6 @@ class Relaying:
     timers: Timers = field(repr=False)
     _passages: dict[bytes, _Passage] = field(factory=dict)
 
-    def __len__(self) -> int:
-        """How many messages are on their way through this node."""
-        return len(self._passages)
-
     def forward(
         self,
         step: Step,
@@ -93,8 +89,8 @@ class Relaying:
 
     def forget(self, message: bytes) -> None:
         """The receipt has passed, or the message's retention is over."""
-        if self._passages.pop(message, None) is not None:
-            self.timers.cancel(Timer.IN_FLIGHT_EXPIRY, message)
+        del self._passages[message]
+        self.timers.cancel(Timer.IN_FLIGHT_EXPIRY, message)
 
     def back(self, peer: bytes, message: bytes) -> bytes | None:
         """The hop before, if ``peer`` is the one this message was handed to."""

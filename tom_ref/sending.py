@@ -70,10 +70,6 @@ class Sending:
     _refused: bool = False
     _last_handle: int = -1
 
-    def __len__(self) -> int:
-        """How many own messages wait for a receipt."""
-        return len(self._pending)
-
     @property
     def writable(self) -> bool:
         """Whether another message of ordinary size would be taken."""
@@ -135,9 +131,9 @@ class Sending:
         self._bytes += len(pending.content)
         self.timers.set(Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl))
 
-    def get(self, handle: int) -> Pending | None:
-        """An own message by its handle."""
-        return self._pending.get(handle)
+    def get(self, handle: int) -> Pending:
+        """An own message that waits for a receipt; only such a message has a timer."""
+        return self._pending[handle]
 
     def by_message(self, message: bytes) -> Pending | None:
         """An own message by its id."""
@@ -177,6 +173,7 @@ class Sending:
         header_bytes = codec.encode_header(header)
         pending.signature = self.signing_key.sign(signed_header(header_bytes))
         pending.header, pending.header_bytes = header, header_bytes
+        pending.looks = 0
         self._bytes += len(payload) - len(pending.content)
         pending.content = payload
         pending.message = message_id(header_bytes)
@@ -196,11 +193,9 @@ class Sending:
         Either way the next look at it is scheduled: after a pause that doubles from ``RETRY_FIRST`` to
         ``RETRY_MAX`` (TOM-DELIVERY-052).
         """
-        if pending.header is None or pending.message is None:
+        if pending.header is None or pending.message is None or step.now >= pending.header.expires_at:
             return False
         self.retry_later(step, pending)
-        if step.now >= pending.header.expires_at:
-            return False
         fresh = [way for way in ways if way[0] not in pending.tried]
         if not fresh and ways:
             pending.tried = ()

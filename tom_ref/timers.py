@@ -66,7 +66,3 @@ class Timers:
             _, entry = heapq.heappop(self._heap)
             del self._deadlines[entry]
             yield entry
-
-    def __len__(self) -> int:
-        """How many deadlines are set."""
-        return len(self._deadlines)
