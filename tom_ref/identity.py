@@ -26,7 +26,7 @@ from tom_ref.frames import Address, Descriptor, Extension
 from tom_ref.layout import Layout
 
 DESCRIPTOR_LABEL: Final = "ToM/1 descriptor"
-"""The domain of a descriptor's signature (TOM-ID-024)."""
+"""The domain of a descriptor's signature (TOM-ID-023)."""
 
 _KEY_LABELS: Final = ("ToM/1 key identity", "ToM/1 key vrf", "ToM/1 key link", "ToM/1 key session")
 
@@ -104,8 +104,8 @@ class PrekeyRotation:
     """What :func:`rotate_prekeys` decided.
 
     ``current`` goes into the descriptor; ``held`` are all prekeys to keep, oldest first, ``current`` last;
-    ``issued`` says whether ``current`` is new, so that it is stored and a descriptor published; ``erased`` are
-    the ids to forget; ``next_at`` (ms) is when to come back.
+    ``issued`` says whether ``current`` is new, so that it is stored and a descriptor published;
+    ``erased`` are the ids to forget; ``next_at`` (ms) is when to come back.
     """
 
     current: Prekey
@@ -121,7 +121,7 @@ def make_prekey(prekey_id: int, secret: Secret32, valid_from: int) -> Prekey:
 
 
 def rotate_prekeys(held: Iterable[Prekey], now: int, entropy: Entropy) -> PrekeyRotation:
-    """Apply the prekey schedule at ``now`` ms (TOM-ID-034 to 037).
+    """Apply the prekey schedule at ``now`` ms (TOM-ID-037 to 041).
 
     Erases what is past its time and what a clock that ran ahead dated into the future; issues a prekey when
     there is none or the newest is a day old, drawing ``identity/prekey``.  Calling it too often or too late
@@ -140,7 +140,7 @@ def rotate_prekeys(held: Iterable[Prekey], now: int, entropy: Entropy) -> Prekey
 
 
 def _free_prekey_id(held: Iterable[Prekey], now: int) -> int:
-    """The present second, modulo 2^32: not used again even by a node that lost its store (TOM-ID-035)."""
+    """The present second, modulo 2^32: not used again even by a node that lost its store (TOM-ID-038)."""
     taken = {prekey.prekey_id for prekey in held}
     candidate = now // 1000 % 2**32
     while candidate in taken:
@@ -161,7 +161,7 @@ def sign_descriptor(
     min_version: int = VERSION,
     max_version: int = VERSION,
 ) -> Descriptor:
-    """This node's signed descriptor, dated ``created_at`` ms (TOM-ID-024; see :func:`next_created_at`).
+    """This node's signed descriptor, dated ``created_at`` ms (TOM-ID-023; see :func:`next_created_at`).
 
     Raises ``ProtocolError`` for values that no peer would accept: :func:`verify_descriptor` is applied to it.
     """
@@ -187,7 +187,7 @@ def sign_descriptor(
 
 
 def next_created_at(previous: Descriptor | None, now: int) -> int:
-    """The date, ms, of this node's next descriptor: the present, but later than the previous (TOM-ID-033).
+    """The date, ms, of this node's next descriptor: the present, but later than the previous (TOM-ID-035).
 
     A previous date beyond what peers accept came from a clock that ran ahead; it is disregarded.
     """
@@ -197,12 +197,12 @@ def next_created_at(previous: Descriptor | None, now: int) -> int:
 
 
 def verify_descriptor(descriptor: Descriptor, now: int, expected_node: bytes | None = None) -> None:
-    """Accept a decoded descriptor at ``now`` ms or raise (TOM-ID-025 to 031).
+    """Accept a decoded descriptor at ``now`` ms or raise (TOM-ID-024 to 032).
 
     ``NODE_MISMATCH`` (not ``expected_node``), ``FUTURE_DATE`` (dated more than 2·EPS ahead), ``BAD_VALUE``
     (versions or prekey dates that make no sense), ``UNKNOWN_VERSION`` (version 1 not spoken), ``BAD_KEY`` (a
-    key that is not canonical, of small order, or stands twice), ``BAD_SIGNATURE``.  That the prekey is valid at
-    ``now`` is not asked here: an old descriptor still says who a node is.
+    key that is not canonical, of small order, or stands twice), ``BAD_SIGNATURE``.  That the prekey is valid
+    at ``now`` is not asked here: an old descriptor still says who a node is (TOM-ID-036).
     """
     if expected_node is not None and descriptor.node_id != expected_node:
         raise ProtocolError(Reason.NODE_MISMATCH, "descriptor of another node")
@@ -241,7 +241,7 @@ def _check_keys(descriptor: Descriptor) -> None:
 
 
 def newer(held: Descriptor | None, offered: Descriptor) -> Descriptor:
-    """``offered`` if it replaces ``held``; ``STALE`` if not (TOM-ID-032).  Both verified, of the same node.
+    """``offered`` if it replaces ``held``; ``STALE`` if not (TOM-ID-033, 034).  Both verified, of the same node.
 
     The later date wins; at the same date the greater signature, so that all nodes end with the same one.
     ``ValueError`` for descriptors of two nodes.
@@ -307,7 +307,7 @@ def encode_secret_file(
 
 
 def decode_secret_file(data: bytes, passphrase: str | None) -> Secret32:
-    """The secret in the bytes of a secret file (TOM-ID-041 to 044).
+    """The secret in the bytes of a secret file (TOM-ID-045 to 048).
 
     ``BAD_SECRET_FILE``: not such a file, damaged, or a cost above the caps; nothing was spent on it then.
     ``WRONG_PASSPHRASE``: the file is sound, but the passphrase is wrong, missing, or given for a file that

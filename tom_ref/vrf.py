@@ -2,7 +2,7 @@
 
 A node proves with its VRF key what its random value for an input is; everybody can check it and nobody can
 choose it.  Section numbers are those of RFC 9381.  Where it leaves room, ToM takes the strict side, so that
-all ports agree: the public key and the proof's point Gamma are canonical points of order L (TOM-ID-016, 018).
+all ports agree: the public key and the proof's point Gamma are canonical points of order L (TOM-ID-018, 019).
 
 The input ``alpha`` must be public: the time that hashing it to the curve takes depends on it (section 7.4).
 """
