@@ -117,7 +117,9 @@ def violations(package: Path) -> list[str]:
                 found.append(f"{module}:{line}: relative import")
             elif top in OUTSIDE_WORLD | ABOVE or module not in OWNERS.get(top, {module}):
                 found.append(f"{module}:{line}: imports {top}")
-            elif name.startswith("tom_ref.drivers"):
+            elif name.startswith("tom_ref.drivers") and module != "__init__":
+                # The package's front names them for type checkers and loads them when they are asked for;
+                # test_library.py checks that it loads no earlier.
                 found.append(f"{module}:{line}: imports the drivers")
         found.extend(f"{module}:{line}: {what}" for line, what in used(tree, module))
     return found

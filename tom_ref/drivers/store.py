@@ -180,6 +180,14 @@ class Store:
             raise StoreError(f"The store {self._name} is being read by another program.")
         self._residue = False
 
+    def reset_time(self, now: int) -> None:
+        """Begin anew at ``now``, after a time that was wrong.  Raises :class:`StoreError`."""
+        try:
+            self._database.execute("UPDATE about SET last_time = ?", (now,))
+        except sqlite3.Error as error:
+            raise self._translated(error) from error
+        self.last_time = now
+
     def close(self) -> None:
         """Checkpoint and close.  A closed store can't be used again; closing it twice is harmless."""
         if self._closed:
@@ -196,7 +204,11 @@ class Store:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except StoreError:
+            if error is None:
+                raise
 
     def __repr__(self) -> str:
         return f"Store({self._name!r})"
