@@ -9,9 +9,14 @@ EXTENDS PurgeSteps
 -----------------------------------------------------------------------------
 (* Erasure and time. *)
 
-CopyDue(n) == n \in copy /\ ~Fresh(n)
+CopyDue(n) ==
+  /\ n \in copy
+  /\ ~Fresh(n)
+  /\ BROKEN = "sender-lingers" /\ n = S => Clock(n) >= stamp + TTL + 2 * EPS
 TombDue(n) == n \in tomb /\ Clock(n) >= until[n] /\ BROKEN # "keep-tombs"
-Due(n) == n \in up /\ (CopyDue(n) \/ TombDue(n) \/ (n = S /\ VerdictDue))
+Due(n) ==
+  /\ n \in up
+  /\ CopyDue(n) \/ TombDue(n) \/ (n = S /\ VerdictDue) \/ (n = R /\ mem # "no" /\ ~Fresh(R))
 
 ExpireCopy(n) ==                                           \* TOM-PURGE-034
   /\ n \in up /\ CopyDue(n)
@@ -63,11 +68,18 @@ Crash(n) ==
   /\ Log("Crash", n, "")
   /\ UNCHANGED <<clocks, letter, verdict, until, purged, forgot, lost, cut, air, acked, signed>>
 
+\* Starting is not over before what fell due in the meantime is erased (TOM-PURGE-037).
 Restart(n) ==
   /\ n \in Honest \ (up \union lost)
   /\ up' = up \union {n}
+  /\ LET old  == IF BROKEN # "lazy-start" /\ CopyDue(n) THEN {n} ELSE {}
+         over == IF BROKEN # "lazy-start" /\ TombDue(n) THEN {n} ELSE {}
+     IN /\ copy' = copy \ old /\ purged' = purged \union old
+        /\ tomb' = tomb \ over /\ forgot' = forgot \union over
+        /\ until' = [until EXCEPT ![n] = IF n \in over THEN 0 ELSE @]
+  /\ verdict' = IF n = S /\ VerdictDue THEN "expired" ELSE verdict
   /\ Log("Restart", n, "")
-  /\ UNCHANGED <<clocks, letter, verdict, disk, lost, cut, air, screen>>
+  /\ UNCHANGED <<clocks, letter, lost, cut, air, screen>>
 
 \* A node leaves for ever and takes its disk along.
 Leave(n) ==
@@ -172,6 +184,7 @@ Live == \A n \in Honest \ lost : Fresh(n)
 NoOrphan ==
   (verdict = "relayed" /\ Cardinality(lost) <= 1 /\ Live /\ ~signed) => copy # {}
 
-\* No receipt is written twice by one node: late or replayed ones create no state.
-BoundedState == tomb \intersect forgot = {}
+\* Late, stray or replayed receipts create no state: a receipt takes the place of a copy
+\* (or of the sender's waiting), and is never written a second time.
+BoundedState == tomb \intersect forgot = {} /\ tomb \subseteq purged \union {S, R}
 =============================================================================

@@ -30,7 +30,7 @@
 (* (TOM-PURGE-037).                                                        *)
 (*                                                                         *)
 (* BROKEN names the one rule that a broken twin leaves out; "none" is the  *)
-(* protocol.  RETAIN and FROM are the two sides of the threshold sweep.    *)
+(* protocol.  RETAIN and FROM are what the threshold sweep turns.          *)
 (***************************************************************************)
 EXTENDS Integers, FiniteSets, purge_types
 
@@ -57,6 +57,8 @@ CONSTANTS
   SENDBY,
   \* @type: Set(Int);
   SKEWS,
+  \* @type: Set(Int);
+  STARTSKEWS,
   \* @type: Str;
   CLOCK,
   \* @type: Set(Str);
@@ -138,6 +140,7 @@ Honest  == {S, R} \union Relays
 Holders == {S} \union Relays
 \* Where a receipt travels: the sender and the ranks (TOM-PURGE-027).
 ToldOf  == {S} \union Relays
+Addressees == IF BROKEN = "receipt-to-sender-only" THEN {S} ELSE ToldOf
 
 Clock(n)   == now + skew[n]
 Fresh(n)   == Clock(n) < stamp + TTL                       \* TOM-PURGE-012
@@ -151,11 +154,17 @@ Log(name, node, how) ==
 
 \* How a packet reaches an honest node: "net" (and is gone), "dup" (and comes
 \* again), "byz" (the lying relay plays it, whenever it likes).
-HOW == {"net", "dup", "byz"}
+\* (What "dup" and "byz" do to the state is the same, so where the liar is about and no
+\* trace is wanted "dup" is left out.)
+HOW == IF BYZ /\ ~TRACE THEN {"net", "byz"} ELSE {"net", "dup", "byz"}
 \* @type: (Str, Str, Set(Str), Bool) => Bool;
 Reaches(how, d, flight, known) == IF how = "byz" THEN BYZ /\ known ELSE d \in flight
 \* @type: (Str, Str, Set(Str)) => Set(Str);
 After(how, d, flight) == IF how = "net" THEN flight \ {d} ELSE flight
+\* A step without effect is worth a state only where traces are wanted.
+\* @type: (Bool) => Bool;
+Shows(effect) == TRACE \/ effect
+
 \* @type: (Set(Str)) => Set(Str);
 Flying(ds) == IF AIR THEN ds ELSE {}
 
@@ -163,7 +172,7 @@ Deadline(n) == IF FROM = "created" THEN stamp + RETAIN ELSE Clock(n) + RETAIN
 
 Init ==
   /\ now = 0
-  /\ skew \in [Honest -> SKEWS]
+  /\ skew \in [Honest -> STARTSKEWS]
   /\ liar \in LIARS
   /\ verdict = "none"
   /\ stamp = 0 /\ born = 0

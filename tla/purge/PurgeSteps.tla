@@ -78,7 +78,7 @@ Answer(n, how) ==
   /\ On(n) /\ n \in tomb /\ n # R /\ Reaches(how, n, airMsg, Out)
   /\ airMsg' = After(how, n, airMsg)
   /\ airRcpt' = airRcpt \union Flying(ToldOf \ {n})
-  /\ airMsg' # airMsg \/ airRcpt' # airRcpt
+  /\ Shows(airMsg' # airMsg \/ airRcpt' # airRcpt)
   /\ Log("Answer", n, how)
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, screen>>
 
@@ -87,6 +87,7 @@ Refuse(n, how) ==
   /\ On(n) /\ n # S /\ n \notin copy /\ n \notin tomb /\ Reaches(how, n, airMsg, Out)
   /\ ~(Fresh(n) /\ NotAhead(n))
   /\ airMsg' = After(how, n, airMsg)
+  /\ Shows(airMsg' # airMsg)
   /\ Log(IF Fresh(n) THEN "RefuseAhead" ELSE "RefuseStale", n, how)
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, airRcpt, screen>>
 
@@ -109,7 +110,7 @@ CopyOn(n, d) ==
   /\ n \in copy /\ On(n) /\ Fresh(n) /\ d \in Relays \ First /\ d # n /\ Silent(n)
   /\ Out
   /\ airMsg' = airMsg \union Flying({d})
-  /\ airMsg' # airMsg
+  /\ Shows(airMsg' # airMsg)
   /\ Log("CopyOn", n, d)
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, airRcpt, screen>>
 
@@ -167,7 +168,7 @@ Acknowledge ==
 SendReceipt ==
   /\ On(R) /\ (R \in tomb \/ (BROKEN = "receipt-first" /\ mem = "got"))
   /\ signed' = TRUE
-  /\ airRcpt' = airRcpt \union Flying(ToldOf)
+  /\ airRcpt' = airRcpt \union Flying(Addressees)
   /\ airRcpt' # airRcpt \/ signed' # signed
   /\ Log("SendReceipt", R, "")
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, airMsg, mem, inbox, lit, shown, acked>>
@@ -176,15 +177,20 @@ SendReceipt ==
 ReReceipt(how) ==
   /\ On(R) /\ R \in tomb /\ Reaches(how, R, airMsg, Out)
   /\ airMsg' = After(how, R, airMsg)
-  /\ airRcpt' = airRcpt \union Flying(ToldOf)
-  /\ airMsg' # airMsg \/ airRcpt' # airRcpt
+  /\ airRcpt' = airRcpt \union Flying(Addressees)
+  /\ Shows(airMsg' # airMsg \/ airRcpt' # airRcpt)
   /\ Log("ReReceipt", R, how)
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, screen>>
 
 -----------------------------------------------------------------------------
 (* Receipts. *)
 
-InTime(n) == BROKEN = "late-receipt" \/ Clock(n) < stamp + RETAIN    \* TOM-PURGE-025
+\* A receipt is for somebody who holds the message or waits for it as its sender; to
+\* all others it is noise and leaves nothing behind (TOM-PURGE-025, -026).
+InTime(n) == BROKEN = "late-receipts" \/ Clock(n) < stamp + RETAIN
+Awaits(n) ==
+  /\ n = S => ~liar /\ verdict \in {"sent", "relayed"}
+  /\ n \in copy \/ n = S \/ BROKEN \in {"stray-receipts", "late-receipts"}
 
 \* @type: (Str) => Bool;
 Believe(n) ==
@@ -197,8 +203,7 @@ Believe(n) ==
 
 \* A verified receipt: it is written and the copy erased in one write (TOM-PURGE-024).
 Learn(n, how) ==
-  /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ (n = S => ~liar /\ verdict \notin {"none", "pending", "expired"})
-  /\ Out /\ InTime(n)
+  /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ Out /\ Awaits(n) /\ InTime(n)
   /\ Reaches(how, n, airRcpt, signed)
   /\ Believe(n)
   /\ airRcpt' = After(how, n, airRcpt)
@@ -207,26 +212,28 @@ Learn(n, how) ==
 
 \* The liar's own receipt; refused (TOM-PURGE-022, -023).
 Forge(n) ==
-  /\ BYZ /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ Out /\ InTime(n) /\ (n = S => ~liar)
+  /\ BYZ /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ Out /\ Awaits(n) /\ InTime(n)
   /\ IF BROKEN = "unverified" THEN Believe(n) ELSE UNCHANGED <<disk, verdict>>
+  /\ Shows(BROKEN = "unverified")
   /\ Log("Forge", n, "")
   /\ UNCHANGED <<clocks, letter, alive, air, screen>>
 
-\* A receipt known already, or too late: nothing changes (TOM-PURGE-025, -026).
+\* Known already, too late, or about nothing one holds: nothing changes (TOM-PURGE-025, -026).
 IgnoreReceipt(n, how) ==
   /\ On(n) /\ n \in ToldOf /\ Out
-  /\ n \in tomb \/ ~InTime(n) \/ (n = S /\ verdict = "expired")
+  /\ n \in tomb \/ ~Awaits(n) \/ ~InTime(n)
   /\ Reaches(how, n, airRcpt, signed)
   /\ airRcpt' = After(how, n, airRcpt)
+  /\ Shows(airRcpt' # airRcpt)
   /\ Log("IgnoreReceipt", n, how)
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, airMsg, screen>>
 
 \* Whoever has the receipt passes it on, along the edges copies took (TOM-PURGE-027).
 Tell(n) ==
   /\ n \in tomb /\ n # R /\ On(n)
-  /\ BROKEN # "tell-sender-only" \/ n = R
+  /\ BROKEN # "receipt-to-sender-only"
   /\ airRcpt' = airRcpt \union Flying(ToldOf \ {n})
-  /\ airRcpt' # airRcpt
+  /\ Shows(airRcpt' # airRcpt)
   /\ Log("Tell", n, "")
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, airMsg, screen>>
 =============================================================================
