@@ -79,6 +79,7 @@ from tom_ref.linkstates import (
     State,
     Trigger,
     keep_new_link,
+    measure,
 )
 from tom_ref.multiplex import Inbound, NumbersUsedUpError, Outbound, SendQueueFullError
 
@@ -608,18 +609,14 @@ class Link:
         return None
 
     def _measure(self, pong: Pong) -> LinkMeasured:
-        """Round trip and offset from the four times of a ping (RFC 5905, section 8)."""
+        """Take the answer to the ping that is outstanding (TOM-LINK-072, 073)."""
         ping = self._ping
         if ping is None or pong.nonce != ping.nonce or pong.ping_sent_at != ping.sent_at:
             raise ProtocolError(Reason.BAD_VALUE, "a pong that answers no ping")
         if pong.sent_at < pong.received_at:
             raise ProtocolError(Reason.BAD_VALUE, "a pong that left before its ping came")
         self._ping = None
-        away = self._now - ping.sent_at
-        return LinkMeasured(
-            max(0, away - (pong.sent_at - pong.received_at)),
-            (pong.received_at - ping.sent_at + pong.sent_at - self._now) // 2,
-        )
+        return measure(ping.sent_at, pong.received_at, pong.sent_at, self._now)
 
     def _rekey(self, record: Rekey) -> None:
         """Replace the receiving key: the message in hand was the last one under the old (TOM-LINK-062)."""

@@ -122,6 +122,20 @@ class Framing(enum.Enum):
     """Over ordered, reliable messages (WebRTC data channels): each message as it is."""
 
 
+# --- round trip and clock offset ------------------------------------------------------------------------
+
+
+def measure(asked_at: int, received_at: int, answered_at: int, returned_at: int) -> LinkMeasured:
+    """Round trip and clock offset from the four times of a ping, in ms (RFC 5905, section 8).
+
+    The first and the last are of this node's clock, the other two of the peer's.  The offset is positive
+    when the peer's clock is ahead, and rounded down.
+    """
+    round_trip = (returned_at - asked_at) - (answered_at - received_at)
+    offset = ((received_at - asked_at) + (answered_at - returned_at)) // 2
+    return LinkMeasured(max(0, round_trip), offset)
+
+
 # --- two links between the same nodes -----------------------------------------------------------------
 
 
