@@ -37,7 +37,16 @@ from tom_ref.frames import (
 )
 from tom_ref.handshake import MAX_NONCE, CipherState, Handshake
 from tom_ref.identity import Identity
-from tom_ref.link import PROLOGUE_LABEL, Framing, Link, LinkClosed, LinkFrame, LinkOpened, keep_new_link
+from tom_ref.link import (
+    PROLOGUE_LABEL,
+    TRANSITIONS,
+    Framing,
+    Link,
+    LinkClosed,
+    LinkFrame,
+    LinkOpened,
+    keep_new_link,
+)
 from tom_ref.linkstates import measure
 from tools.vectors import Content, case, refusal, vector_file
 
@@ -789,4 +798,81 @@ def files() -> dict[str, Content]:
         "link/records.json": _records(),
         "link/clock.json": _clocks(),
         "link/choice.json": _choices(),
+    }
+
+
+# --- for the specification ------------------------------------------------------------------------------
+
+
+def _block(data: bytes) -> str:
+    """Hex in lines of 32 bytes."""
+    lines = [data[start : start + 32].hex() for start in range(0, len(data), 32)]
+    return "```\n" + "\n".join(lines) + "\n```"
+
+
+def _states() -> str:
+    rows = [
+        f"| {state.value} | {trigger.value} | {after.value} |"
+        for state, triggers in TRANSITIONS.items()
+        for trigger, after in triggers.items()
+    ]
+    return "\n".join(("| state | what happens | next state |", "| --- | --- | --- |", *rows))
+
+
+def examples() -> dict[str, str]:
+    """The worked example of the chapter on the link, and its table of states."""
+    theirs = _to_responder(ALICE, _payload(ALICE.descriptor))
+    alice = handshake(_side(ALICE, initiator=True, received=_to_initiator(BOB, _payload(BOB.descriptor))))
+    bob = handshake(_side(BOB, initiator=False, received=theirs))
+    message_1, message_3 = (bytes.fromhex(message) for message in alice["sent"])
+    (message_2,) = (bytes.fromhex(message) for message in bob["sent"])
+    values = (
+        ("initiator's link secret", ALICE.static.reveal()),
+        ("its static key", ALICE.descriptor.link_key),
+        ("its ephemeral secret", ALICE.ephemeral),
+        ("responder's link secret", BOB.static.reveal()),
+        ("its static key", BOB.descriptor.link_key),
+        ("its ephemeral secret", BOB.ephemeral),
+        ("prologue", crypto.labelled(PROLOGUE_LABEL, b"")),
+    )
+    agreed = (
+        ("handshake hash", bytes.fromhex(alice["handshake_hash"])),
+        ("initiator's sending key", bytes.fromhex(alice["send_key"])),
+        ("responder's sending key", bytes.fromhex(alice["receive_key"])),
+    )
+    frame = encode_record(Chunk(1, 5, 0, b"hello")) + encode_record(Rekey(1))
+    cipher = CipherState(Secret32(agreed[1][1]))
+    first = cipher.encrypt(frame)
+    cipher.rekey()
+    bye = encode_record(Close("bye"))
+    second = cipher.encrypt(bye)
+
+    def table(rows: Sequence[tuple[str, bytes]]) -> str:
+        return "| what | value |\n| --- | --- |\n" + "\n".join(
+            f"| {what} | `{v.hex()}` |" for what, v in rows
+        )
+
+    def wire(message: bytes) -> str:
+        return _block(len(message).to_bytes(2, "big") + message)
+
+    return {
+        "link-states": _states(),
+        "link": "\n\n".join(
+            (
+                table(values),
+                f"Message 1, {len(message_1)} bytes behind their length:",
+                wire(message_1),
+                f"Message 2, {len(message_2)} bytes, {len(_payload(BOB.descriptor))} of them payload:",
+                wire(message_2),
+                f"Message 3, {len(message_3)} bytes:",
+                wire(message_3),
+                "Both sides now have:",
+                table(agreed),
+                "The initiator sends a frame of five bytes, `hello`, and replaces its key.",
+                f"The plaintext is a CHUNK and a REKEY, `{frame.hex()}`; on the wire, with nonce 0:",
+                wire(first),
+                f"Then it ends the link: the plaintext `{bye.hex()}`, under the new key with nonce 1:",
+                wire(second),
+            )
+        ),
     }
