@@ -226,6 +226,7 @@ DECODERS: list[tuple[str, Callable[[bytes], Any], Callable[[Any], bytes], st.Sea
         codec.encode_session_message,
         SESSION_MESSAGES.map(codec.encode_session_message),
     ),
+    ("stamp", codec.decode_stamp, codec.encode_stamp, STAMPS.map(codec.encode_stamp)),
     ("extensions", codec.decode_extensions, codec.encode_extensions, EXTENSIONS.map(codec.encode_extensions)),
 ]
 

@@ -61,6 +61,15 @@ class Row:
     meaning: str
 
 
+@frozen
+class _Field:
+    """A declared field: its full name, its own name and its note."""
+
+    path: str
+    name: str
+    note: str
+
+
 class _Dump:
     """Walks a declaration over bytes and yields what it finds until the bytes end."""
 
@@ -84,18 +93,17 @@ class _Dump:
             subcon = renamed.subcon
             while isinstance(subcon, construct.Renamed):
                 subcon = subcon.subcon
-            yield from self._field(name, path + field, field, subcon, note, values)
+            yield from self._field(name, _Field(path + field, field, note), subcon, values)
 
     def _field(
         self,
         name: str,
-        path: str,
-        field: str,
+        about: _Field,
         subcon: construct.Construct[Any, Any],
-        note: str,
         values: dict[str, Any],
     ) -> Iterator[Row]:
         start = self.position
+        path, field, note = about.path, about.name, about.note
         if isinstance(subcon, construct.Struct):
             yield from self.walk(field, subcon, f"{path}.")
         elif isinstance(subcon, construct.Array):

@@ -355,6 +355,11 @@ def encode_stamp(stamp: Stamp) -> bytes:
     return _STAMP.build(_stamp_values(stamp))
 
 
+def decode_stamp(data: bytes) -> Stamp:
+    """Decode a stamp that fills ``data``.  The signature is not verified here (see validate)."""
+    return _read_trail((_STAMP.parse(data),))[0]
+
+
 def _stamp_values(stamp: Stamp) -> dict[str, Any]:
     return {
         "arrived_at": stamp.arrived_at,

@@ -346,7 +346,7 @@ class Node:
                 step.report(Event.DUPLICATE_ANSWERED, previous[0], message)
                 return
             check_envelope(frame, self.node_id, previous[0], self._subnet, step.now)
-            step.report(Event.RECEIVED, previous[0], message, f"{len(frame.trail)} stamps verified")
+            step.report(Event.RECEIVED, previous[0], message, f"stamps verified: {len(frame.trail)}")
             if frame.header.recipient == self.node_id:
                 self._receive(step, message, frame, previous)
             else:

@@ -236,7 +236,7 @@ class Sending:
         if own is None or len(report.trail) < 2:
             raise ProtocolError(Reason.WRONG_HOP, "a report from a hop that never had the message")
         check_trail(pending.header, report.message_id, report.trail, known=(own,))
-        step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"{len(report.trail)} stamps")
+        step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"stamps verified: {len(report.trail)}")
         self._rise(step, pending, DeliveryState.RELAYED, report.trail)
         return True
 
