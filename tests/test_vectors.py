@@ -12,6 +12,7 @@ import pytest
 from tests import vector_replay
 from tom_ref.errors import ProtocolError, Reason
 from tools import vectors
+from tools.vectors import _examples
 from tools.vectors.__main__ import main
 
 REPLAY = vector_replay.gather()
@@ -138,7 +139,9 @@ def test_the_command_checks(
     schema.parent.mkdir()
     schema.write_bytes((vectors.ROOT / vectors.SCHEMA).read_bytes())
     monkeypatch.setattr(vectors, "ROOT", tmp_path)
+    monkeypatch.setattr(vectors, "SPEC", tmp_path / "spec")
     monkeypatch.setattr(vectors, "generate", sample)
+    monkeypatch.setattr(vectors, "generate_examples", dict)
     assert main(["--check"]) == 1
     assert "missing" in capsys.readouterr().err
     assert main([]) == 0
@@ -148,3 +151,26 @@ def test_the_command_checks(
     broken["sample/one.json"]["cases"][1]["pair"] = "sample-0999"
     monkeypatch.setattr(vectors, "generate", lambda: broken)
     assert main([]) == 1
+
+
+def test_the_command_fills_the_examples_of_the_specification(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    chapter = tmp_path / "03-sample.md"
+    around = "before\n\n<!-- generated:example one -->\n{}<!-- /generated -->\n\nafter\n"
+    chapter.write_text(around.format("old\n"))
+    monkeypatch.setattr(vectors, "SPEC", tmp_path)
+    monkeypatch.setattr(vectors, "generate_examples", lambda: {"one": "new"})
+    assert main(["--check"]) == 1
+    assert "spec/03-sample.md: its example is not what is made now" in capsys.readouterr().err
+    assert main([]) == 0
+    assert chapter.read_text() == around.format("\nnew\n\n")
+    assert main(["--check"]) == 0
+    monkeypatch.setattr(vectors, "generate_examples", dict)
+    assert main(["--check"]) == 1
+    assert "nobody makes the example one" in capsys.readouterr().err
+    assert chapter.read_text() == around.format("\nnew\n\n")
+
+
+def test_the_examples_of_the_specification_are_what_is_made() -> None:
+    assert list(_examples.outdated(vectors.generate_examples(), vectors.SPEC)) == []

@@ -121,7 +121,7 @@ def make_prekey(prekey_id: int, secret: Secret32, valid_from: int) -> Prekey:
 
 
 def rotate_prekeys(held: Iterable[Prekey], now: int, entropy: Entropy) -> PrekeyRotation:
-    """Apply the prekey schedule at ``now`` ms (TOM-ID-037 to 041).
+    """Apply the prekey schedule at ``now`` ms (TOM-ID-038 to 042).
 
     Erases what is past its time and what a clock that ran ahead dated into the future; issues a prekey when
     there is none or the newest is a day old, drawing ``identity/prekey``.  Calling it too often or too late
@@ -140,7 +140,7 @@ def rotate_prekeys(held: Iterable[Prekey], now: int, entropy: Entropy) -> Prekey
 
 
 def _free_prekey_id(held: Iterable[Prekey], now: int) -> int:
-    """The present second, modulo 2^32: not used again even by a node that lost its store (TOM-ID-038)."""
+    """The present second, modulo 2^32: not used again even by a node that lost its store (TOM-ID-039)."""
     taken = {prekey.prekey_id for prekey in held}
     candidate = now // 1000 % 2**32
     while candidate in taken:
@@ -187,7 +187,7 @@ def sign_descriptor(
 
 
 def next_created_at(previous: Descriptor | None, now: int) -> int:
-    """The date, ms, of this node's next descriptor: the present, but later than the previous (TOM-ID-035).
+    """The date, ms, of this node's next descriptor: the present, but later than the previous (TOM-ID-036).
 
     A previous date beyond what peers accept came from a clock that ran ahead; it is disregarded.
     """
@@ -202,7 +202,7 @@ def verify_descriptor(descriptor: Descriptor, now: int, expected_node: bytes | N
     ``NODE_MISMATCH`` (not ``expected_node``), ``FUTURE_DATE`` (dated more than 2·EPS ahead), ``BAD_VALUE``
     (versions or prekey dates that make no sense), ``UNKNOWN_VERSION`` (version 1 not spoken), ``BAD_KEY`` (a
     key that is not canonical, of small order, or stands twice), ``BAD_SIGNATURE``.  That the prekey is valid
-    at ``now`` is not asked here: an old descriptor still says who a node is (TOM-ID-036).
+    at ``now`` is not asked here: an old descriptor still says who a node is (TOM-ID-037).
     """
     if expected_node is not None and descriptor.node_id != expected_node:
         raise ProtocolError(Reason.NODE_MISMATCH, "descriptor of another node")
@@ -241,9 +241,10 @@ def _check_keys(descriptor: Descriptor) -> None:
 
 
 def newer(held: Descriptor | None, offered: Descriptor) -> Descriptor:
-    """``offered`` if it replaces ``held``; ``STALE`` if not (TOM-ID-033, 034).  Both verified, of the same node.
+    """``offered`` if it replaces ``held`` (TOM-ID-033 to 035).  Both verified, of the same node.
 
     The later date wins; at the same date the greater signature, so that all nodes end with the same one.
+    ``STALE`` if it does not replace it, ``BAD_KEY`` if a derived key differs: a node's never change.
     ``ValueError`` for descriptors of two nodes.
     """
     if held is None:
@@ -252,7 +253,13 @@ def newer(held: Descriptor | None, offered: Descriptor) -> Descriptor:
         raise ValueError("descriptors of two nodes")
     if (offered.created_at, offered.signature) <= (held.created_at, held.signature):
         raise ProtocolError(Reason.STALE, "descriptor not newer than the one held")
+    if _derived_keys(held) != _derived_keys(offered):
+        raise ProtocolError(Reason.BAD_KEY, "a key that never changes has changed")
     return offered
+
+
+def _derived_keys(descriptor: Descriptor) -> tuple[bytes, bytes, bytes]:
+    return descriptor.vrf_key, descriptor.link_key, descriptor.session_key
 
 
 # --- the secret file -------------------------------------------------------------------------------------
@@ -307,7 +314,7 @@ def encode_secret_file(
 
 
 def decode_secret_file(data: bytes, passphrase: str | None) -> Secret32:
-    """The secret in the bytes of a secret file (TOM-ID-045 to 048).
+    """The secret in the bytes of a secret file (TOM-ID-046 to 049).
 
     ``BAD_SECRET_FILE``: not such a file, damaged, or a cost above the caps; nothing was spent on it then.
     ``WRONG_PASSPHRASE``: the file is sound, but the passphrase is wrong, missing, or given for a file that

@@ -1,7 +1,7 @@
 """How test vectors are replayed against tom_ref: one function for each algorithm, by module.
 
-A module here has a dictionary ``REPLAY``: algorithm → function from a case's ``input`` to its ``output``, which raises
-``ProtocolError`` for an input that is to be refused.
+A module here has a dictionary ``REPLAY``: algorithm → function from a case's ``input`` to its ``output``; it
+raises ``ProtocolError`` for an input that is to be refused.
 """
 
 from __future__ import annotations

@@ -18,8 +18,10 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from tom_ref.errors import Reason
+from tools.vectors import _examples
 
 ROOT: Final = Path(__file__).resolve().parents[2] / "test-vectors"
+SPEC: Final = ROOT.parent / "spec"
 SCHEMA: Final = "schemas/vectors-1.json"
 PUBLISHED: Final = ("noise/",)
 """Folders with vectors in the form in which others published them: neither generated nor under our schema."""
@@ -39,6 +41,11 @@ def generate() -> dict[str, Content]:
             raise ValueError(f"{module.name} claims {', '.join(sorted(twice))} again")
         found.update(made)
     return found
+
+
+def generate_examples() -> dict[str, str]:
+    """Every worked example of the specification by its name."""
+    return _examples.generate(__name__, list(__path__))
 
 
 def serialize(content: Content) -> bytes:

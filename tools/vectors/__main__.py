@@ -1,4 +1,4 @@
-"""``python -m tools.vectors [--check]``: write the test vectors, or compare them with what is made now."""
+"""``python -m tools.vectors [--check]``: write the test vectors and the spec's examples, or compare them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from tools import vectors
+from tools.vectors import _examples
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -15,8 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     made = vectors.generate()
     faults = list(vectors.problems(made, vectors.load_schema(vectors.ROOT)))
+    examples = vectors.generate_examples()
+    outdated = list(_examples.outdated(examples, vectors.SPEC))
     if options.check:
         faults += vectors.differences(made, vectors.ROOT)
+        faults += _examples.unmade(examples, vectors.SPEC)
+        faults += [f"spec/{chapter.name}: its example is not what is made now" for chapter, _ in outdated]
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
@@ -26,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{len(made)} vector files with {cases} cases are up to date")
     else:
         changed = vectors.write(made, vectors.ROOT)
+        for chapter, text in outdated:
+            chapter.write_text(text, encoding="utf-8")
+            print(f"spec/{chapter.name}: example written")
         print(f"{len(made)} vector files with {cases} cases, {changed} changed")
     return 0
 

@@ -144,11 +144,17 @@ X25519_PUBLISHED: Final = (
 )
 
 LOW_ORDER_U: Final = (
-    ("u = 0, of order 4 with the point at infinity's class", 0),
+    ("u = 0, of order 2", 0),
     ("u = 1, of order 4", 1),
     ("u = p - 1, of order 4 on the twist", edwards.P - 1),
-    ("of order 8", 39382357235489614581723060781553021112529911719440698176882885853963445705823),
-    ("of order 8", 325606250916557431795983626356110631294008115727848805560023387167927233504),
+    (
+        "the greater one of order 8",
+        39382357235489614581723060781553021112529911719440698176882885853963445705823,
+    ),
+    (
+        "the smaller one of order 8",
+        325606250916557431795983626356110631294008115727848805560023387167927233504,
+    ),
 )
 
 AEAD_KEY: Final = bytes(range(0x80, 0xA0)).hex()
@@ -468,7 +474,7 @@ def _aead() -> Content:
     cases = [
         case(
             "chacha20-poly1305-open-0001",
-            ["TOM-ID-044"],
+            ["TOM-ID-045"],
             "RFC 8439 section 2.8.2",
             inputs(),
             {"plaintext": AEAD_PLAINTEXT},
@@ -486,7 +492,7 @@ def _aead() -> Content:
     cases += [
         refusal(
             f"chacha20-poly1305-open-{number:04}",
-            ["TOM-ID-044"],
+            ["TOM-ID-045"],
             about,
             changed,
             reason=Reason.BAD_SEAL,
@@ -508,7 +514,7 @@ def _argon2id() -> Content:
     cases = [
         case(
             f"argon2id-{number:04}",
-            ["TOM-ID-048"],
+            ["TOM-ID-049"],
             about,
             {
                 "passphrase": passphrase.hex(),

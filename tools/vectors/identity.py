@@ -252,7 +252,7 @@ def _descriptor() -> Content:
         (["TOM-ID-023", "TOM-ID-024"], "the example", good, CREATED_AT, None),
         (["TOM-ID-025"], "the node that is expected", good, CREATED_AT, node_id),
         (["TOM-ID-026"], "dated exactly 2 EPS ahead", good, CREATED_AT - 2 * EPS, None),
-        (["TOM-ID-036"], "its prekey has long ended", good, good.prekey_until + 10**10, None),
+        (["TOM-ID-037"], "its prekey has long ended", good, good.prekey_until + 10**10, None),
         (["TOM-ID-023"], "no addresses, no extensions", plain, CREATED_AT, None),
         (["TOM-ID-028"], "speaks 1 to 255", resigned(good, max_version=255), CREATED_AT, None),
         (["TOM-ID-029", "TOM-ID-030"], "a prekey from 2 EPS ahead, valid for 1 ms", early, CREATED_AT, None),
@@ -340,6 +340,18 @@ def _newest() -> Content:
         )
         for number, (about, held, offered, pair) in enumerate(refused, 101)
     ]
+    other = the_identity(OTHER_SECRET)
+    cases += [
+        refusal(
+            f"descriptor-newest-{number:04}",
+            ["TOM-ID-035"],
+            f"later, with another {field}",
+            inputs(first, resigned(later, **{field: getattr(other, field)})),
+            reason=Reason.BAD_KEY,
+            pair="descriptor-newest-0002",
+        )
+        for number, field in enumerate(("vrf_key", "link_key", "session_key"), 201)
+    ]
     return vector_file("identity", "descriptor-newest", OURS, cases)
 
 
@@ -347,30 +359,30 @@ def _rotation() -> Content:
     day = PREKEY_INTERVAL
     start = CREATED_AT
     histories: tuple[tuple[list[str], str, list[tuple[int, int]], int], ...] = (
-        (["TOM-ID-037", "TOM-ID-038", "TOM-ID-039"], "none is held", [], start),
-        (["TOM-ID-037"], "a millisecond before the day is over", [(1, start)], start + day - 1),
-        (["TOM-ID-037"], "when the day is over", [(1, start)], start + day),
+        (["TOM-ID-038", "TOM-ID-039", "TOM-ID-040"], "none is held", [], start),
+        (["TOM-ID-038"], "a millisecond before the day is over", [(1, start)], start + day - 1),
+        (["TOM-ID-038"], "when the day is over", [(1, start)], start + day),
         (
-            ["TOM-ID-038"],
+            ["TOM-ID-039"],
             "the present second's id is taken",
             [((start + day) // 1000 % 2**32, start)],
             start + day,
         ),
         (
-            ["TOM-ID-040"],
+            ["TOM-ID-041"],
             "a millisecond before the first is erased",
             [(1, start), (2, start + day), (3, start + 2 * day)],
             start + 3 * day + 2 * EPS - 1,
         ),
         (
-            ["TOM-ID-040"],
+            ["TOM-ID-041"],
             "when the first is erased",
             [(1, start), (2, start + day), (3, start + 2 * day)],
             start + 3 * day + 2 * EPS,
         ),
-        (["TOM-ID-041"], "issued by a clock 2 EPS ahead", [(1, start + 2 * EPS)], start),
-        (["TOM-ID-041"], "issued by a clock further ahead", [(1, start + 2 * EPS + 1)], start),
-        (["TOM-ID-040"], "a year asleep", [(1, start), (2, start + day)], start + 365 * day),
+        (["TOM-ID-042"], "issued by a clock 2 EPS ahead", [(1, start + 2 * EPS)], start),
+        (["TOM-ID-042"], "issued by a clock further ahead", [(1, start + 2 * EPS + 1)], start),
+        (["TOM-ID-041"], "a year asleep", [(1, start), (2, start + day)], start + 365 * day),
     )
     cases = []
     for number, (requirements, about, held, now) in enumerate(histories, 1):
@@ -424,7 +436,7 @@ def _secret_file() -> Content:
     cases = [
         case(
             f"secret-file-{number:04}",
-            ["TOM-ID-045", "TOM-ID-048"],
+            ["TOM-ID-046", "TOM-ID-049"],
             about,
             {"file": data.hex(), "passphrase": passphrase},
             {"secret": SECRET.hex()},
@@ -441,22 +453,22 @@ def _secret_file() -> Content:
 
     bad, wrong = Reason.BAD_SECRET_FILE, Reason.WRONG_PASSPHRASE
     refused: list[tuple[str, str, bytes, str | None, Reason, int]] = [
-        ("TOM-ID-045", "empty", b"", None, bad, 1),
-        ("TOM-ID-045", "cut short", plain[:-1], None, bad, 1),
-        ("TOM-ID-045", "a byte more", plain + b"\x00", None, bad, 1),
-        ("TOM-ID-045", "a bit of the secret flipped", _flip(plain, 10), None, bad, 1),
-        ("TOM-ID-045", "a bit of the salt flipped", _flip(sealed, 18), "Grüße", bad, 2),
-        ("TOM-ID-045", "a bit of the sealed secret flipped", _flip(sealed, 50), "Grüße", bad, 2),
-        ("TOM-ID-045", "another magic", checked(b"ToM keys" + plain[8:-32]), None, bad, 1),
-        ("TOM-ID-045", "version 2", checked(plain[:8] + b"\x02" + plain[9:-32]), None, bad, 1),
-        ("TOM-ID-045", "protection 2", checked(plain[:9] + b"\x02" + plain[10:-32]), None, bad, 1),
-        ("TOM-ID-046", "no pass at all", cost(0, 8), "Grüße", bad, 2),
-        ("TOM-ID-046", "too many passes", cost(MAX_PASSPHRASE_OPERATIONS + 1, 8), "Grüße", bad, 2),
-        ("TOM-ID-046", "too little memory", cost(1, 7), "Grüße", bad, 2),
-        ("TOM-ID-046", "too much memory", cost(1, MAX_PASSPHRASE_MEMORY + 1), "Grüße", bad, 2),
-        ("TOM-ID-047", "another passphrase", sealed, "grüße", wrong, 2),
-        ("TOM-ID-047", "no passphrase", sealed, None, wrong, 2),
-        ("TOM-ID-047", "a passphrase for a file that has none", plain, "Grüße", wrong, 1),
+        ("TOM-ID-046", "empty", b"", None, bad, 1),
+        ("TOM-ID-046", "cut short", plain[:-1], None, bad, 1),
+        ("TOM-ID-046", "a byte more", plain + b"\x00", None, bad, 1),
+        ("TOM-ID-046", "a bit of the secret flipped", _flip(plain, 10), None, bad, 1),
+        ("TOM-ID-046", "a bit of the salt flipped", _flip(sealed, 18), "Grüße", bad, 2),
+        ("TOM-ID-046", "a bit of the sealed secret flipped", _flip(sealed, 50), "Grüße", bad, 2),
+        ("TOM-ID-046", "another magic", checked(b"ToM keys" + plain[8:-32]), None, bad, 1),
+        ("TOM-ID-046", "version 2", checked(plain[:8] + b"\x02" + plain[9:-32]), None, bad, 1),
+        ("TOM-ID-046", "protection 2", checked(plain[:9] + b"\x02" + plain[10:-32]), None, bad, 1),
+        ("TOM-ID-047", "no pass at all", cost(0, 8), "Grüße", bad, 2),
+        ("TOM-ID-047", "too many passes", cost(MAX_PASSPHRASE_OPERATIONS + 1, 8), "Grüße", bad, 2),
+        ("TOM-ID-047", "too little memory", cost(1, 7), "Grüße", bad, 2),
+        ("TOM-ID-047", "too much memory", cost(1, MAX_PASSPHRASE_MEMORY + 1), "Grüße", bad, 2),
+        ("TOM-ID-048", "another passphrase", sealed, "grüße", wrong, 2),
+        ("TOM-ID-048", "no passphrase", sealed, None, wrong, 2),
+        ("TOM-ID-048", "a passphrase for a file that has none", plain, "Grüße", wrong, 1),
     ]
     cases += [
         refusal(
@@ -480,3 +492,43 @@ def files() -> dict[str, Content]:
     """The files under ``test-vectors/identity/``."""
     made = (_keys(), _node_id_text(), _descriptor(), _newest(), _rotation(), _secret_file())
     return {f"identity/{content['algorithm']}.json": content for content in made}
+
+
+def _lines(data: bytes) -> str:
+    """Hex, thirty-two bytes a line."""
+    return "\n".join(data[place : place + 32].hex() for place in range(0, len(data), 32))
+
+
+def examples() -> dict[str, str]:
+    """The worked example of the chapter on identity."""
+    node, prekey, descriptor = the_identity(), the_prekey(), the_descriptor()
+    seed = crypto.hkdf(SECRET, b"", crypto.labelled("ToM/1 key identity"), 32)
+    body = codec.encode_descriptor_body(descriptor)
+    values = (
+        ("secret", SECRET.hex()),
+        ('`labelled("ToM/1 key identity")`', crypto.labelled("ToM/1 key identity").hex()),
+        ("identity seed", seed.hex()),
+        ("VRF secret", node.vrf_secret.reveal().hex()),
+        ("link secret", node.link_secret.reveal().hex()),
+        ("session secret", node.session_secret.reveal().hex()),
+        ("`node_id`", node.node_id.hex()),
+        ("NodeId as text", bech32m.node_id_to_text(node.node_id)),
+        ("`vrf_key`", node.vrf_key.hex()),
+        ("`link_key`", node.link_key.hex()),
+        ("`session_key`", node.session_key.hex()),
+        ("prekey secret", PREKEY_SECRET.hex()),
+        ("`prekey`", prekey.public.hex()),
+        ("`prekey_id`", f"{prekey.prekey_id} = `{prekey.prekey_id:08x}`"),
+        ("`prekey_from`", f"{prekey.valid_from} = `{prekey.valid_from:016x}`"),
+        ("`prekey_until`", f"{prekey.valid_until} = `{prekey.valid_until:016x}`"),
+        ("`created_at`", f"{CREATED_AT} = `{CREATED_AT:016x}`"),
+    )
+    table = "\n".join(f"| {name} | {value if ' = ' in value else f'`{value}`'} |" for name, value in values)
+    signed = crypto.labelled(identity.DESCRIPTOR_LABEL, body)
+    text = (
+        f"| what | value |\n| --- | --- |\n{table}\n\n"
+        f"The body of the descriptor, {len(body)} bytes:\n\n```\n{_lines(body)}\n```\n\n"
+        f"What is signed is `{signed[: -len(body)].hex()}` (label and length\n"
+        f"of the body) followed by the body. The signature:\n\n```\n{_lines(descriptor.signature)}\n```"
+    )
+    return {"identity": text}
