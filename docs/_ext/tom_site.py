@@ -1,0 +1,183 @@
+"""Puts the specification, the decisions and the changelog on the site, without a second copy.
+
+While a page is read, ``<!-- tom:include PATH -->`` is replaced by the file PATH of the repository.  Pages for
+the chapters and decisions are written at the start of each build, from the folders themselves, so that a new
+chapter is on the site without anybody listing it.  Each requirement gets its id as an anchor,
+``#TOM-WIRE-017``, and every mention of an id elsewhere on the site links there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[2]
+IDENTIFIER = re.compile(r"TOM-[A-Z]+-\d{3}")
+INCLUDE = re.compile(r"^<!-- tom:include (?P<path>[\w./-]+) -->$", re.MULTILINE)
+CHAPTER_LINK = re.compile(r"\]\((?:\.\./)*(?:spec/)?(?P<chapter>\d{2}-[a-z-]+)\.md(?P<fragment>#[\w-]+)?\)")
+DEFINITION = re.compile(r"^- \*\*(TOM-[A-Z]+-\d{3})\*\*", re.MULTILINE)
+
+
+def chapters() -> list[Path]:
+    """The chapters of the specification, in order."""
+    return sorted((ROOT / "spec").glob("[0-9][0-9]-*.md"))
+
+
+def title_of(path: Path) -> str:
+    """The first heading of a Markdown file."""
+    match = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return match[1].strip() if match else path.stem
+
+
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a page; leave it alone when it is the same, so that builds stay incremental."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def generate_pages(app: Sphinx) -> None:
+    """Write the one-line pages that stand for chapters, and the list of chapters and decisions."""
+    folder = Path(app.srcdir) / "generated"
+    wanted = set()
+    for path in chapters():
+        page = folder / path.name
+        write_if_changed(page, f"<!-- tom:include spec/{path.name} -->\n")
+        wanted.add(page)
+    entries = "\n".join(f"{path.stem}" for path in chapters())
+    index = folder / "specification.md"
+    write_if_changed(
+        index,
+        "# The specification\n\n"
+        "Everything that is needed to write an implementation that works with every other. Every rule has "
+        "an id, and the id is its address on this site.\n\n"
+        f"```{{toctree}}\n:maxdepth: 1\n:numbered:\n\n{entries}\n```\n",
+    )
+    wanted.add(index)
+    decisions = sorted((Path(app.srcdir) / "adr").glob("[0-9][0-9][0-9][0-9]-*.md"))
+    listed = "\n".join(f"../adr/{path.stem}" for path in decisions)
+    index = folder / "decisions.md"
+    write_if_changed(
+        index,
+        "# Decisions\n\n"
+        "Why things are as they are: one page for each decision, with what else was considered. A decision "
+        "that is overturned stays, and says by which other.\n\n"
+        f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n",
+    )
+    wanted.add(index)
+    wanted.add(write_reference(folder))
+    for page in folder.glob("*.md"):
+        if page not in wanted:
+            page.unlink()
+
+
+def write_reference(folder: Path) -> Path:
+    """Write the page with the library's public modules, the way of the data from the bytes to the drivers."""
+    package = ROOT / "tom_ref"
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (*sorted(package.glob("*.py")), *sorted((package / "drivers").glob("*.py")))
+        if not path.name.startswith("_")
+    ]
+    text = "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in names)
+    page = folder / "reference.md"
+    write_if_changed(
+        page,
+        "# The library\n\n"
+        "`tom_ref` computes and touches nothing outside: time and entropy are arguments. Only "
+        "`tom_ref.drivers` has sockets, files and clocks.\n\n" + text,
+    )
+    return page
+
+
+def include_sources(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Replace include comments by the files they name, and note them as dependencies of the page."""
+
+    def insert(match: re.Match[str]) -> str:
+        path = ROOT / match["path"]
+        app.env.note_dependency(str(path))
+        return path.read_text(encoding="utf-8")
+
+    text = INCLUDE.sub(insert, source[0])
+    generated = Path(app.srcdir) / "generated"
+    here = (Path(app.srcdir) / docname).parent
+    up = os.path.relpath(generated, here)
+
+    def chapter_link(match: re.Match[str]) -> str:
+        return f"]({up}/{match['chapter']}.md{match['fragment'] or ''})"
+
+    source[0] = CHAPTER_LINK.sub(chapter_link, text)
+
+
+def requirement_pages() -> dict[str, str]:
+    """Which page defines which requirement."""
+    return {
+        identifier: f"generated/{path.stem}"
+        for path in chapters()
+        for identifier in DEFINITION.findall(path.read_text(encoding="utf-8"))
+    }
+
+
+def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Give each requirement its anchor, and make every mention of an id a link to it."""
+    pages = requirement_pages()
+    for strong in list(doctree.findall(nodes.strong)):
+        identifier = strong.astext()
+        if pages.get(identifier) != docname or not is_definition(strong):
+            continue
+        item = strong.parent.parent
+        item["ids"].append(identifier)
+        strong.replace_self(link(app, docname, docname, identifier, classes=["requirement-id"]))
+    for text in list(doctree.findall(nodes.Text)):
+        if not isinstance(text.parent, nodes.Element) or inside_link_or_heading(text):
+            continue
+        parts = re.split(f"({IDENTIFIER.pattern})", text.astext())
+        if len(parts) == 1 or not any(part in pages for part in parts):
+            continue
+        replaced: list[nodes.Node] = [
+            link(app, docname, pages[part], part) if part in pages else nodes.Text(part)
+            for part in parts
+            if part
+        ]
+        text.parent.replace(text, replaced)
+
+
+def is_definition(strong: nodes.strong) -> bool:
+    """Whether a bold id begins a list item, as that of a requirement does."""
+    paragraph = strong.parent
+    return (
+        isinstance(paragraph, nodes.paragraph)
+        and isinstance(paragraph.parent, nodes.list_item)
+        and paragraph.children[0] is strong
+    )
+
+
+def inside_link_or_heading(node: nodes.Node) -> bool:
+    """Whether the text stands where no further link may be put."""
+    parent = node.parent
+    while parent is not None:
+        if isinstance(parent, nodes.reference | nodes.title | nodes.literal_block):
+            return True
+        parent = parent.parent
+    return False
+
+
+def link(app: Sphinx, source: str, target: str, identifier: str, **attributes: Any) -> nodes.reference:
+    """A link to a requirement, in a form that every builder of HTML understands."""
+    address = f"#{identifier}"
+    if source != target:
+        address = app.builder.get_relative_uri(source, target) + address
+    return nodes.reference("", identifier, internal=True, refuri=address, **attributes)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", generate_pages)
+    app.connect("source-read", include_sources)
+    app.connect("doctree-resolved", link_requirements)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

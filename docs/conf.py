@@ -1,0 +1,44 @@
+"""The documentation site: the specification itself, decisions, models, and the library's reference."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "ToM, The Open Messaging"
+author = "The ToM contributors"
+copyright = "2026, the ToM contributors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "tom_site"]
+exclude_patterns = ["_build", "_ext"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+toc_object_entries = False
+nitpicky = False
+
+html_theme = "furo"
+html_title = "ToM"
+html_static_path = ["_static"]
+html_css_files = ["tom.css"]
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0b5c55",
+        "color-brand-content": "#0b5c55",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#5fc7bb",
+        "color-brand-content": "#5fc7bb",
+    },
+}
