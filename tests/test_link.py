@@ -33,6 +33,8 @@ from tom_ref import codec, constants, wire
 from tom_ref.codec import encode_record
 from tom_ref.constants import (
     CHUNK_SIZE,
+    LARGE_FRAME_PATIENCE,
+    LARGE_FRAME_RESERVE,
     LINK_INPUT_CAP,
     LINK_WINDOW,
     MAX_FRAME,
@@ -106,6 +108,46 @@ def test_large_frames_are_not_starved_by_small_ones() -> None:
             break
     else:
         pytest.fail("the large frame did not arrive")
+
+
+def test_a_large_frame_that_waits_for_the_window_gets_its_turn() -> None:
+    """Small frames that use up every grant at once overtake it for a while, and then it begins."""
+    peer = raw()
+    for _ in range(LINK_WINDOW // CHUNK_SIZE):
+        peer.link.send(bytes(CHUNK_SIZE))
+    peer.heard()  # the window is used up
+    peer.link.send(b"L" * MAX_FRAME)
+    limit, overtaken = LINK_WINDOW, 0
+    totals: list[int] = []
+    while MAX_FRAME not in totals:
+        assert limit < 2 * LINK_WINDOW, "the large frame never began"
+        for _ in range(4):
+            peer.link.send(bytes(CHUNK_SIZE))
+        limit += 4 * CHUNK_SIZE
+        assert set(peer.say(encode_record(Window(limit)))) <= {LinkDrained()}
+        totals = [record.total for record in peer.heard() if isinstance(record, Chunk)]
+        overtaken += sum(total for total in totals if total == CHUNK_SIZE)
+    assert totals.index(MAX_FRAME) == 0
+    # What waited behind the large frame followed it at once, from the part of the window kept for small ones.
+    assert 0 <= overtaken - LARGE_FRAME_PATIENCE - LARGE_FRAME_RESERVE < 4 * CHUNK_SIZE
+
+
+def test_small_frames_flow_on_while_large_ones_are_in_transit() -> None:
+    """Three frames of 1 MiB fill the window of a slow link: a thousand receipts still pass among them."""
+    pair = connected()
+    for _ in range(3):
+        pair.first.send(bytes(MAX_FRAME))
+    for _ in range(30):
+        for _ in range(40):
+            pair.first.send(bytes(400))
+        piece = pair.first.data_to_send(NOW)
+        pair.second.receive_data(piece, NOW)
+        pair.seen[1].extend(events(pair.second))
+        for grant in output(pair.second):
+            pair.first.receive_data(grant, NOW)
+            assert events(pair.first) == []
+        assert {len(frame) for frame in pair.frames(1)} == {400}
+    assert len(pair.frames(1)) == 1200
 
 
 def test_equal_large_frames_share_the_link() -> None:
@@ -435,6 +477,19 @@ def test_drained_comes_at_the_low_mark_and_once() -> None:
     assert events(pair.first) == [LinkDrained()]
     output(pair.first)
     assert events(pair.first) == []
+
+
+def test_events_that_nobody_takes_do_not_pile_up() -> None:
+    pair = connected()
+    for _ in range(3):
+        while writable(pair.first):
+            pair.first.send(bytes(CHUNK_SIZE))
+        for piece in output(pair.first):
+            pair.second.receive_data(piece, NOW)
+            events(pair.second)
+        for piece in output(pair.second):
+            pair.first.receive_data(piece, NOW)
+    assert events(pair.first) == [LinkDrained()]
 
 
 def test_many_tiny_frames_are_bounded_too() -> None:

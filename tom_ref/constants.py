@@ -96,11 +96,15 @@ MAX_HANDSHAKE_MESSAGE: Final = 32 + 48 + 3 + MAX_DESCRIPTOR + MAX_EXTENSION_BYTE
 LINK_WINDOW: Final = 4 * 1_048_576
 """bytes: how much a link may send before its peer grants more; holds three of the largest frames."""
 
-LINK_GRANT_STEP: Final = LINK_WINDOW // 4
-"""bytes: this implementation grants more once so much of the window came in as whole frames."""
-
-LARGE_FRAME_RESERVE: Final = 65_536
+LARGE_FRAME_RESERVE: Final = 262_144
 """bytes: a sender leaves this much of the window free of frames larger than a chunk, for the small ones."""
+
+LARGE_FRAME_PATIENCE: Final = 1_048_576
+"""bytes: so much in small frames may overtake a large one that waits for the window; then they wait, too."""
+
+LINK_GRANT_STEP: Final = 65_536
+"""bytes: this implementation grants more whenever so much came in as whole frames; well below what a sender
+keeps for small frames, so that they flow on while large ones are in transit."""
 
 MAX_STREAMS: Final = 16
 """count: the most frames that may be in transit at once in one direction of a link."""

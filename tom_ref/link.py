@@ -406,7 +406,7 @@ class Link:
             return self.data_to_send(now)
         if not parts:
             return b""
-        if drained:
+        if drained and not self._events:
             self._events.append(LinkDrained())
         if self._grease:
             parts.insert(0, self._grease_record())

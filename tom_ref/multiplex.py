@@ -16,6 +16,7 @@ from typing import Final
 from tom_ref import codec
 from tom_ref.constants import (
     CHUNK_SIZE,
+    LARGE_FRAME_PATIENCE,
     LARGE_FRAME_RESERVE,
     LINK_GRANT_STEP,
     LINK_WINDOW,
@@ -133,7 +134,17 @@ class _Cut:
 class Outbound:
     """The frames of this side: queued, charged to the peer's window, cut into chunks."""
 
-    __slots__ = ("_charged", "_congested", "_cut", "_large", "_limit", "_next_stream", "_queued", "_small")
+    __slots__ = (
+        "_charged",
+        "_congested",
+        "_cut",
+        "_large",
+        "_limit",
+        "_next_stream",
+        "_overtaken",
+        "_queued",
+        "_small",
+    )
 
     def __init__(self) -> None:
         self._small: deque[bytes] = deque()
@@ -142,6 +153,7 @@ class Outbound:
         self._next_stream = 1
         self._charged = 0
         self._limit = LINK_WINDOW
+        self._overtaken = 0
         self._queued = 0
         self._congested = False
 
@@ -176,16 +188,25 @@ class Outbound:
         """Append CHUNK records of at most ``room`` bytes to ``parts``: small frames whole and in order, then
         large ones in turn (TOM-LINK-048).
 
-        While large frames wait, small ones leave room for one chunk in each message, so neither kind waits
-        for the other.  Returns whether the queue has drained, once after it was not writable.  Raises
+        Neither kind starves the other.  While large frames are in transit, small ones leave room for a chunk
+        in each message; while one waits for the window, small ones may use ``LARGE_FRAME_PATIENCE`` of it
+        and then wait as well, until it begins.  Large ones leave ``LARGE_FRAME_RESERVE`` to small ones.
+
+        Returns whether the queue has drained, once after it was not writable.  Raises
         :class:`NumbersUsedUpError`; the link must end then.
         """
         small = self._small
         kept = CHUNK_SIZE + _CHUNK_COST if self._cut or self._large else 0
+        # Counted also while the large frame could begin: else small ones might take its place each time.
+        waits = bool(self._large) and len(self._cut) < MAX_STREAMS
         while small:
             size = len(small[0])
             if size + _CHUNK_COST > room - kept or self._charged + size > self._limit:
                 break
+            if waits:
+                if self._overtaken + size > LARGE_FRAME_PATIENCE:
+                    break
+                self._overtaken += size
             stream = self._begin(size)
             parts.append(_RECORD_CHUNK_HEAD.pack(_CHUNK_TYPE, 12 + size, stream, size, 0))
             parts.append(small.popleft())
@@ -216,6 +237,7 @@ class Outbound:
         if self._large and len(self._cut) < MAX_STREAMS:
             size = len(self._large[0])
             if self._charged + size + LARGE_FRAME_RESERVE <= self._limit:
+                self._overtaken = 0
                 return _Cut(self._begin(size), self._large.popleft())
         return self._cut.popleft() if self._cut else None
 
