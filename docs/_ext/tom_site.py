@@ -15,7 +15,9 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util import logging
 
+LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 IDENTIFIER = re.compile(r"TOM-[A-Z]+-\d{3}")
 INCLUDE = re.compile(r"^<!-- tom:include (?P<path>[\w./-]+) -->$", re.MULTILINE)
@@ -126,13 +128,18 @@ def requirement_pages() -> dict[str, str]:
 def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give each requirement its anchor, and make every mention of an id a link to it."""
     pages = requirement_pages()
+    anchored = set()
     for strong in list(doctree.findall(nodes.strong)):
         identifier = strong.astext()
         if pages.get(identifier) != docname or not is_definition(strong):
             continue
         item = strong.parent.parent
         item["ids"].append(identifier)
+        anchored.add(identifier)
         strong.replace_self(link(app, docname, docname, identifier, classes=["requirement-id"]))
+    for identifier, page in pages.items():
+        if page == docname and identifier not in anchored:
+            LOGGER.warning("%s has no anchor on its page", identifier, location=docname)
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.Element) or inside_link_or_heading(text):
             continue
@@ -150,11 +157,9 @@ def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> Non
 def is_definition(strong: nodes.strong) -> bool:
     """Whether a bold id begins a list item, as that of a requirement does."""
     paragraph = strong.parent
-    return (
-        isinstance(paragraph, nodes.paragraph)
-        and isinstance(paragraph.parent, nodes.list_item)
-        and paragraph.children[0] is strong
-    )
+    if not isinstance(paragraph, nodes.paragraph) or not isinstance(paragraph.parent, nodes.list_item):
+        return False
+    return not any(node.astext() for node in paragraph.children[: paragraph.index(strong)])
 
 
 def inside_link_or_heading(node: nodes.Node) -> bool:
