@@ -206,14 +206,16 @@ def argon2id(passphrase: bytes, salt: bytes, operations: int, memory: int) -> by
 
     ``salt`` is 16 bytes, ``operations`` the number of passes (at least 1), ``memory`` in bytes (at least
     8192; whole KiB count).  The caller bounds both: this call takes that much memory.  ``ValueError`` for
-    values outside the range.
+    values outside the range, ``MemoryError`` where there is no such memory.
     """
     _exactly(salt, SALT_SIZE, "salt")
     if not 1 <= operations < 2**32 or not 8192 <= memory < 2**42:
         raise ValueError("Argon2id takes at least one pass and 8 KiB")
-    return _sodium.crypto_pwhash_alg(
-        KEY_SIZE, passphrase, salt, operations, memory, _sodium.crypto_pwhash_ALG_ARGON2ID13
-    )
+    algorithm = _sodium.crypto_pwhash_ALG_ARGON2ID13
+    try:
+        return _sodium.crypto_pwhash_alg(KEY_SIZE, passphrase, salt, operations, memory, algorithm)
+    except nacl.exceptions.RuntimeError:
+        raise MemoryError(f"Argon2id got no {memory} bytes") from None
 
 
 # --- Ed25519 ---------------------------------------------------------------------------------------------
