@@ -29,7 +29,7 @@ def worked_example() -> bytes:
 
 
 def test_the_worked_example_is_right() -> None:
-    """TOM-NOTATION-003, TOM-NOTATION-004: the bytes and the hash that the chapter prints."""
+    """TOM-ID-001, TOM-NOTATION-004: the bytes and the hash that the chapter prints."""
     encoded = crypto.labelled("ToM/1 example", b"ab", b"")
     assert worked_example() == encoded
     assert len(encoded) == 24
@@ -40,13 +40,13 @@ def test_the_worked_example_is_right() -> None:
     "label", ["", "ToM/1", "tom/1 x", "ToM/2 x", " ToM/1 x", "ToM/1 ü", "ToM/1 " + "x" * 250]
 )
 def test_a_label_of_another_form_is_refused(label: str) -> None:
-    """TOM-NOTATION-003: ASCII, the prefix with its space, at most 255 bytes."""
+    """TOM-ID-002: ASCII, the prefix with its space, at most 255 bytes."""
     with pytest.raises(ValueError, match="label"):
         crypto.labelled(label)
 
 
 def test_the_longest_label_is_accepted() -> None:
-    """TOM-NOTATION-003: 255 bytes are allowed."""
+    """TOM-ID-002: 255 bytes are allowed."""
     label = "ToM/1 " + "x" * 249
     assert crypto.labelled(label) == b"\xff" + label.encode()
 
@@ -57,14 +57,14 @@ def test_the_longest_label_is_accepted() -> None:
 def test_two_calls_agree_only_on_equal_arguments(
     label: str, parts: list[bytes], other_label: str, other_parts: list[bytes]
 ) -> None:
-    """TOM-NOTATION-003: the encoding is injective."""
+    """TOM-ID-001: the encoding is injective."""
     same = (label, parts) == (other_label, other_parts)
     assert (crypto.labelled(label, *parts) == crypto.labelled(other_label, *other_parts)) == same
 
 
 @given(labels, st.binary(max_size=20), st.binary(max_size=20))
 def test_where_parts_are_cut_matters(label: str, first: bytes, second: bytes) -> None:
-    """TOM-NOTATION-003: the same bytes as one part or as two are told apart."""
+    """TOM-ID-001: the same bytes as one part or as two are told apart."""
     assert crypto.labelled(label, first + second) != crypto.labelled(label, first, second)
 
 
@@ -83,7 +83,7 @@ def labelled_calls() -> dict[str, set[int]]:
 
 
 def test_every_label_has_one_number_of_parts() -> None:
-    """TOM-NOTATION-005: one purpose for each label."""
+    """TOM-ID-002: one purpose for each label."""
     calls = labelled_calls()
     assert calls
     assert {label: counts for label, counts in calls.items() if len(counts) != 1} == {}
