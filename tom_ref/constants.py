@@ -153,9 +153,9 @@ DUPLICATE_LINK_AGE: Final = HANDSHAKE_TIMEOUT
 MAX_SKIPPED_KEYS: Final = 256
 """count: the most message keys a session keeps for messages that have not arrived."""
 
-MAX_SESSIONS_PER_PEER: Final = 4
-"""count: the most sessions kept with one peer; two suffice for simultaneous initiation, the others are
-sessions that a restored or reinstalled peer began anew."""
+MAX_SESSIONS_PER_PEER: Final = 8
+"""count: the most sessions kept with one peer: one in use, and for each end as many beginnings without an
+answer as prekeys live at once (three), with one to spare."""
 
 MAX_MESSAGE_NUMBER: Final = 2**32 - 2
 """number: the highest number of a message in its chain, so that the count of messages still fits 32 bits."""
@@ -164,8 +164,8 @@ SESSION_ERASE_AFTER: Final = MAX_TTL + 2 * EPS
 """ms: no message of a session can be alive this long after the last one that its sender could have sent."""
 
 SESSION_WORN_AFTER: Final = MAX_TTL + 2 * EPS
-"""ms: a sending chain whose first message is older than this and that no reply has ended is not continued when
-a new session can be begun: the peer may have lost the session, and only a new one heals a one-way conversation."""
+"""ms: when nothing has been heard on a confirmed session for this long since something was said on it, a new
+one is begun if possible: the peer may have lost it, and only a new one heals a one-way conversation."""
 
 SESSION_IDLE: Final = 28 * 24 * 3_600_000
 """ms: a session unused for this long is not sent on any more; it is erased two message lifetimes later."""

@@ -10,7 +10,7 @@ other decides how long the rest is kept:
 
 * *confirmed*: this end knows that the other end holds the session;
 * *settled*: this end knows that the other knows that too, so nothing is sent on an earlier session any more;
-* *worn*: what this end said has met with silence for longer than a message lives;
+* *worn*: what this end said on a confirmed session has met with silence for longer than a message lives;
 * *abandoned*: the other end said that it does not know the session.
 
 All classes are frozen and every function returns the new state beside its result.  A message that does not
@@ -134,7 +134,7 @@ class ClosedSession:
 
 @frozen
 class PeerSessions:
-    """All sessions between this node and one peer, at most four, in the order of precedence, and the erased
+    """All sessions between this node and one peer, at most eight, in the order of precedence, and the erased
     ones.
     """
 
@@ -389,10 +389,26 @@ def _close(peer: PeerSessions, closing: SessionState, now: int) -> PeerSessions:
 
 
 def _add(peer: PeerSessions, state: SessionState, now: int) -> PeerSessions:
-    """Hold a new session; of five, the one begun first gives way (TOM-SESSION-061)."""
+    """Hold a new session; where that is one too many, the one least likely to be used gives way
+    (TOM-SESSION-061).
+
+    First any before the latest settled one, then one that the other end may not even know, then any other;
+    among equals the one begun first.
+    """
+    if len(peer.sessions) >= MAX_SESSIONS_PER_PEER:
+        settled = min((held.precedence for held in peer.sessions if held.settled_at), default=(0, b""))
+        gives_way = max(
+            peer.sessions,
+            key=lambda held: (held.precedence > settled, _is_unanswered(held), held.precedence),
+        )
+        peer = _close(peer, gives_way, now)
     sessions = tuple(sorted((*peer.sessions, state), key=lambda held: held.precedence))
-    peer = evolve(peer, sessions=sessions)
-    return peer if len(sessions) <= MAX_SESSIONS_PER_PEER else _close(peer, sessions[-1], now)
+    return evolve(peer, sessions=sessions)
+
+
+def _is_unanswered(state: SessionState) -> bool:
+    """Whether the responder, as far as this end knows, has never sent on this session."""
+    return not state.confirmed and (state.initiator or not state.sending_since)
 
 
 def _is_sendable(state: SessionState, now: int) -> bool:
@@ -404,7 +420,7 @@ def _is_sendable(state: SessionState, now: int) -> bool:
 
 def _is_worn(state: SessionState, now: int) -> bool:
     """Whether what was said on this session has been met with silence for too long (TOM-SESSION-053)."""
-    return state.sending_since != 0 and now > state.sending_since + SESSION_WORN_AFTER
+    return state.confirmed and state.sending_since != 0 and now > state.sending_since + SESSION_WORN_AFTER
 
 
 def send(
@@ -426,6 +442,7 @@ def send(
     """
     if descriptor is not None and descriptor.node_id != peer.peer_node:
         raise ValueError("a descriptor of another node")
+    peer = prune(peer, now)
     sendable = [held for held in peer.sessions if _is_sendable(held, now)]
     state = sendable[0] if sendable else None
     if state is None or state.abandoned or _is_worn(state, now):
@@ -462,6 +479,7 @@ def receive(
     too many sessions.
     """
     message = codec.decode_session_message(data)
+    peer = prune(peer, now)
     for held in peer.sessions:
         if held.session_id == message.session_id:
             state, plaintext = _open(
@@ -470,7 +488,7 @@ def receive(
             return _replace(peer, state), plaintext
 
     if isinstance(message, SessionInitial):
-        if any(item.session_id == message.session_id and now < item.until for item in peer.closed):
+        if any(item.session_id == message.session_id for item in peer.closed):
             raise ProtocolError(Reason.REPLAYED, "the beginning of a session that was erased")
         if descriptor is not None and not equal(descriptor.session_key, message.session_key):
             raise ProtocolError(Reason.BAD_KEY, "not the peer's session identity")
@@ -509,7 +527,7 @@ def abandon(peer: PeerSessions, session_id: bytes) -> PeerSessions:
 def _erase_at(peer: PeerSessions, state: SessionState) -> int:
     """When a session is erased if nothing happens until then (TOM-SESSION-062), ms."""
     deadline = state.used_at + SESSION_IDLE + 2 * SESSION_ERASE_AFTER
-    if not state.confirmed and (state.initiator or not state.sending_since):
+    if _is_unanswered(state):
         deadline = min(deadline, state.agreement.prekey_until + PREKEY_ERASE_AFTER)
     for later in peer.sessions:
         if later.settled_at and later.precedence < state.precedence:
@@ -518,16 +536,21 @@ def _erase_at(peer: PeerSessions, state: SessionState) -> int:
 
 
 def prune(peer: PeerSessions, now: int) -> PeerSessions:
-    """Erase every skipped key, session and memory of one that is due at ``now`` (TOM-SESSION-060 ff.)."""
+    """Erase every skipped key, session and memory of one that is due at ``now`` (TOM-SESSION-060 ff.).
+
+    :func:`send` and :func:`receive` begin with it; the caller's timer only makes it happen in time.
+    """
     for state in [held for held in peer.sessions if now >= _erase_at(peer, held)]:
         peer = _close(peer, state, now)
-    return evolve(
-        peer,
-        sessions=tuple(
-            evolve(held, ratchet=ratchet.without_expired(held.ratchet, now)) for held in peer.sessions
-        ),
-        closed=tuple(item for item in peer.closed if now < item.until),
+    closed = tuple([item for item in peer.closed if now < item.until])
+    return PeerSessions(
+        peer.local_node, peer.peer_node, tuple([_pruned(held, now) for held in peer.sessions]), closed
     )
+
+
+def _pruned(state: SessionState, now: int) -> SessionState:
+    kept = ratchet.without_expired(state.ratchet, now)
+    return state if kept is state.ratchet else evolve(state, ratchet=kept)
 
 
 def next_deadline(peer: PeerSessions) -> int | None:

@@ -313,7 +313,7 @@ STORED_PEER_SESSIONS: Final = Struct(
     "version" / Byte * "1",
     "local_node" / Bytes(32) * "NodeId",
     "peer_node" / Bytes(32) * "NodeId",
-    "session_count" / Byte * "0 to 4",
+    "session_count" / Byte * "0 to 8",
     "sessions"
     / Array(this.session_count, STORED_SESSION)
     * "latest begun first, then ascending by session id",
