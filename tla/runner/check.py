@@ -129,6 +129,11 @@ def in_order(instances: Iterable[Instance], pins: Mapping[str, Pin]) -> list[Ins
     return sorted(instances, key=key)
 
 
+def is_small(instance: Instance, pin: Pin | None) -> bool:
+    """Whether the run is likely to be over before the optimising compiler has paid for itself."""
+    return pin.distinct < SMALL if pin is not None else instance.kind in ("witness", "twin", "smoke")
+
+
 class Reporter:
     """Progress: a live display on a terminal, plain lines elsewhere."""
 
@@ -217,7 +222,7 @@ def run_many(
                 instance,
                 library,
                 coverage=instance.name in covered,
-                small=pinned is not None and pinned.distinct < SMALL,
+                small=is_small(instance, pinned),
                 watch=lambda output: reporter.watch(instance.name, output),
                 heap_megabytes=4096 if instance.tier == "deep" else 2048,
             )

@@ -47,7 +47,9 @@ def _console(*, stderr: bool = False) -> Console:
 
 def _check(arguments: argparse.Namespace) -> Exit:
     console = _console(stderr=arguments.json == "-")
-    instances = select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only)
+    instances = select(
+        load_instances(arguments.root, arguments.only), tier=arguments.tier, only=arguments.only
+    )
     pins = read_manifest(arguments.root / "manifest.json")
     tools = find_toolbox()
     console.print(
@@ -77,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> Exit:
 
 def _pin(arguments: argparse.Namespace) -> Exit:
     console = _console()
-    everything = load_instances(arguments.root)
+    everything = load_instances(arguments.root, arguments.only)
     chosen = select(everything, tier=arguments.tier, only=arguments.only)
     file = arguments.root / "manifest.json"
     pins = read_manifest(file)
@@ -98,7 +100,12 @@ def _pin(arguments: argparse.Namespace) -> Exit:
     print_report(report, console)
     # Read again: another pin may have written meanwhile.
     names = {instance.name for instance in everything}
-    kept = {name: pin for name, pin in read_manifest(file).items() if name in names}
+    areas = {instance.area_name for instance in everything}
+    kept = {
+        name: pin
+        for name, pin in read_manifest(file).items()
+        if name in names or name.split("/")[0] not in areas
+    }
     for judged in report.judged:
         if not judged.complaints:
             kept[judged.instance.name] = judged.pin
@@ -117,7 +124,9 @@ def _list(arguments: argparse.Namespace) -> Exit:
     for name in ("instance", "kind", "tier", "expected", "about"):
         table.add_column(name, overflow="fold")
     table.add_column("pinned states", justify="right")
-    for instance in select(load_instances(arguments.root), tier=arguments.tier, only=arguments.only):
+    for instance in select(
+        load_instances(arguments.root, arguments.only), tier=arguments.tier, only=arguments.only
+    ):
         expected = "holds" if instance.expect == "pass" else f"violates {instance.violates}"
         pin = pins.get(instance.name)
         table.add_row(
@@ -134,7 +143,7 @@ def _list(arguments: argparse.Namespace) -> Exit:
 
 def _explain(arguments: argparse.Namespace) -> Exit:
     console = _console()
-    for instance in select(load_instances(arguments.root), tier="deep", only=arguments.name):
+    for instance in select(load_instances(arguments.root, arguments.name), tier="deep", only=arguments.name):
         result = run_instance(instance, library_of(arguments.root))
         tell(instance, result, console)
     return Exit.OK
@@ -171,7 +180,7 @@ def _witnesses(arguments: argparse.Namespace) -> Exit:
 
 
 def _mutate(arguments: argparse.Namespace) -> Exit:
-    instances = load_instances(arguments.root)
+    instances = load_instances(arguments.root, f"{arguments.area}/*" if arguments.area else None)
     pins = read_manifest(arguments.root / "manifest.json")
     _, code = mutate(
         instances,

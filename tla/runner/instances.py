@@ -166,12 +166,16 @@ def check_consistent(instances: Iterable[Instance]) -> None:
         raise RunnerError("; ".join(problems[:8]))
 
 
-def load_instances(root: Path) -> list[Instance]:
+def load_instances(root: Path, only: str | None = None) -> list[Instance]:
     """All declared instances below ``root``, in the order of the areas' names and of their files.
 
-    Raises :class:`RunnerError` when there are none, or one is not valid.
+    With ``only``, a glob like ``roles/term-*``, just the areas it can match, so that one area is
+    not held up by another that is being worked on.  Raises :class:`RunnerError` when there are
+    none, or one is not valid.
     """
     files = sorted(root.glob("*/instances.toml"))
+    if only is not None and "/" in only:
+        files = [file for file in files if fnmatch.fnmatchcase(file.parent.name, only.split("/")[0])]
     if not files:
         raise RunnerError(f"no instances.toml below {root}")
     found = [instance for file in files for instance in read_instances(file)]

@@ -28,6 +28,7 @@ _STATE_HEAD = re.compile(r"^(\d+): (.*)$")
 _ACTION = re.compile(r"^<(.+?) line (\d+), col (\d+) to line (\d+), col (\d+) of module (\S+?)>")
 _COVERAGE = re.compile(r"^<(\S+) (line \d+, col \d+ to line \d+, col \d+ of module (\S+))>: (\d+):(\d+)")
 _FRAME = re.compile(r"@!@!@(?:START|END)MSG [\d:]+ @!@!@")
+_ASSIGNED = re.compile(r"^(?:/\\ )?[A-Za-z0-9_]+ = ")
 _CONJUNCT = re.compile(r"^/\\ ([A-Za-z0-9_]+) = (.*)$")
 
 COUNT_CODES = {2199, 2200, 2206}
@@ -192,7 +193,7 @@ class Output:
             self.violated, self.violated_kind = (named[1] if named else ""), kind
             # An initial state that breaks a property is printed inside the message itself.
             state = [line for line in body.splitlines()[1:] if line.strip()]
-            if state and not self.trace and state[0].startswith("/\\"):
+            if state and not self.trace and _ASSIGNED.match(state[0]):
                 self._state(["1: <Initial predicate>", *state], 2217)
 
     def _counts(self, body: str) -> bool:

@@ -183,6 +183,8 @@ def parse_tree(sources: Mapping[str, str], root: str) -> Tree:
             (folder / f"{module}.tla").write_text(text, encoding="utf-8")
         command = [
             tools.java,
+            "-XX:+UseSerialGC",
+            *((f"-XX:SharedArchiveFile={tools.class_data}", "-Xlog:disable") if tools.class_data else ()),
             "-XX:TieredStopAtLevel=1",
             "-Xss16m",
             f"-Djava.io.tmpdir={name}",

@@ -6,6 +6,7 @@
 ``twins AREA...``     every broken twin: which rule it leaves out, what fails, in how many steps
 ``sweep AREA...``     both sides of every threshold
 ``witnesses AREA...`` every action and the least number of steps to it
+``AREA-results`` etc. the same, together with the areas that serve AREA's chapter
 ``bias``              what spoiling slots is worth, from ``tla/roles/bias.py``
 ====================  =====================================================================
 
@@ -25,6 +26,8 @@ from tla.runner.instances import Instance
 from tla.runner.manifest import Pin
 from tla.runner.properties import read_properties
 
+SERVING = {"purge": ("compose", "abs")}
+"""Areas without a chapter of their own stand in the chapter of another."""
 BLOCK = re.compile(r"(<!-- generated:(?P<name>[^>]*?) -->\n)(?P<body>.*?)(<!-- /generated -->)", re.DOTALL)
 FILES = ("spec/08-roles.md", "spec/09-purge.md", "tla/README.md")
 
@@ -178,6 +181,10 @@ class Tables:
     def render(self, name: str) -> str:
         """The text of a block; :class:`RunnerError` for a name nobody knows."""
         words = name.replace(",", " ").replace(":", " ").split()
+        if len(words) == 1 and "-" in words[0]:
+            # `roles-results` is `results roles`; the areas that serve a chapter come with it.
+            area, _, kind = words[0].rpartition("-")
+            words = [kind, area, *SERVING.get(area, ())]
         makers: dict[str, Callable[..., str]] = {
             "results": self.results,
             "properties": self.properties,

@@ -130,6 +130,7 @@ def command_line(
     return [
         tools.java,
         "-XX:+UseSerialGC",
+        *((f"-XX:SharedArchiveFile={tools.class_data}", "-Xlog:disable") if tools.class_data else ()),
         *(("-XX:TieredStopAtLevel=1",) if small else ()),
         f"-Xmx{heap_megabytes}m",
         "-Xss16m",
@@ -249,7 +250,10 @@ def run_tlc(
             raise
         finally:
             timer.cancel()
+            timer.join()
             PROCESSES.remove(process)
+            if process.stdout is not None:
+                process.stdout.close()
         output.close()
         seconds = time.monotonic() - begin
         if collect is not None:
