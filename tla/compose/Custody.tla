@@ -151,4 +151,19 @@ NoOrphan == stage = "delivered" \/ copies # {}
 \* What makes it so: as many copies as losses can still come, and one more.
 Spare ==
   stage = "kept" => Cardinality(copies) >= TOLL - toll + 1
+
+\* The inductive invariant (an initial predicate, too).
+IndInv ==
+  /\ term \in 0..TERMS
+  /\ present \in SUBSET Members /\ Cardinality(present) >= FEWEST
+  /\ away \in SUBSET present /\ Cardinality(away) <= 1
+  /\ duty \in SUBSET (present \ {Sender}) /\ Cardinality(duty) <= CUSTODIANS
+  /\ first \in SUBSET Relays /\ Cardinality(first) = CUSTODIANS
+  /\ toll \in 0..TOLL
+  /\ claims \in SUBSET (present \intersect Liars)
+  /\ copies \in SUBSET (present \ Liars)
+  /\ stage \in {"placing", "kept", "delivered"}
+  /\ stage = "placing" => Sender \in copies /\ toll = 0
+  /\ stage = "delivered" => copies = {}
+  /\ Spare
 =============================================================================

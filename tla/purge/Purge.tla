@@ -16,7 +16,8 @@ CopyDue(n) ==
 TombDue(n) == n \in tomb /\ Clock(n) >= until[n] /\ BROKEN # "keep-tombs"
 Due(n) ==
   /\ n \in up
-  /\ CopyDue(n) \/ TombDue(n) \/ (n = S /\ VerdictDue) \/ (n = R /\ mem # "no" /\ ~Fresh(R))
+  /\ CopyDue(n) \/ TombDue(n) \/ (n = S /\ VerdictDue)
+     \/ (n = R /\ mem # "no" /\ ~Fresh(R) /\ BROKEN # "judge-before-write")
 
 ExpireCopy(n) ==                                           \* TOM-PURGE-034
   /\ n \in up /\ CopyDue(n)

@@ -128,9 +128,10 @@ Get(how) ==
   /\ UNCHANGED <<clocks, liar, stamp, verdict, disk, alive, airRcpt, inbox, lit, shown, acked, signed>>
 
 \* Plaintext, duplicate memory and signed receipt in one write (TOM-PURGE-028); whether
-\* it is still in time is judged at the write, not when it was decrypted.
+\* it is in time is judged at the write, not when it was decrypted.
 Persist ==
-  /\ R \in up /\ mem # "no" /\ (Fresh(R) \/ BROKEN = "judge-before-write")
+  /\ R \in up /\ mem # "no"
+  /\ (Fresh(R) /\ NotAhead(R)) \/ BROKEN = "judge-before-write"
   /\ mem' = "no"
   /\ inbox' = ~(acked /\ BROKEN = "show-first")
   /\ tomb' = tomb \union {R}
@@ -140,9 +141,9 @@ Persist ==
   /\ Log("Persist", R, "")
   /\ UNCHANGED <<clocks, letter, verdict, copy, purged, forgot, alive, air, shown, acked>>
 
-\* Too late for the write: it goes from memory, no trace.
+\* Not in time for the write: it goes from memory, no trace.
 LetGo ==
-  /\ R \in up /\ mem # "no" /\ ~Fresh(R)
+  /\ R \in up /\ mem # "no" /\ ~(Fresh(R) /\ NotAhead(R))
   /\ mem' = "no"
   /\ Log("LetGo", R, "")
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, air, inbox, lit, shown, acked, signed>>
