@@ -29,6 +29,8 @@ toc_object_entries = False
 nitpicky = False
 
 html_theme = "furo"
+html_copy_source = False
+html_show_sourcelink = False
 html_title = "ToM"
 html_static_path = ["_static"]
 html_css_files = ["tom.css"]

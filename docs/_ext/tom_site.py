@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,14 @@ def generate_pages(app: Sphinx) -> None:
         page = folder / path.name
         write_if_changed(page, f"<!-- tom:include spec/{path.name} -->\n")
         wanted.add(page)
-    entries = "\n".join(f"{path.stem}" for path in chapters())
+    entries = "\n".join(f"{path.stem[:2]} {title_of(path)} <{path.stem}>" for path in chapters())
     index = folder / "specification.md"
     write_if_changed(
         index,
         "# The specification\n\n"
         "Everything that is needed to write an implementation that works with every other. Every rule has "
         "an id, and the id is its address on this site.\n\n"
-        f"```{{toctree}}\n:maxdepth: 1\n:numbered:\n\n{entries}\n```\n",
+        f"```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n",
     )
     wanted.add(index)
     decisions = sorted((Path(app.srcdir) / "adr").glob("[0-9][0-9][0-9][0-9]-*.md"))
@@ -79,12 +80,17 @@ def generate_pages(app: Sphinx) -> None:
 
 
 def write_reference(folder: Path) -> Path:
-    """Write the page with the library's public modules, the way of the data from the bytes to the drivers."""
+    """Write the page with the library's public modules, from the lowest layer up to the drivers."""
     package = ROOT / "tom_ref"
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    layers = next(found["layers"] for found in contracts if found.get("containers") == ["tom_ref"])
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (*sorted(package.glob("*.py")), *sorted((package / "drivers").glob("*.py")))
-        if not path.name.startswith("_")
+        for layer in reversed(layers)
+        for module in layer.split("|")
+        for path in (package / f"{module.strip()}.py", *sorted((package / module.strip()).glob("*.py")))
+        if path.exists() and not path.name.startswith("_")
     ]
     text = "\n".join(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```\n" for name in names)
     page = folder / "reference.md"
