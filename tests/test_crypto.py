@@ -235,7 +235,7 @@ def test_the_strict_rule(
     *,
     cofactored: bool,
 ) -> None:
-    """TOM-ID-010 to TOM-ID-014: with this libsodium's equation and with a cofactored one the answer is the same."""
+    """TOM-ID-010 to TOM-ID-014: with this libsodium's equation and a cofactored one, the same answer."""
     if cofactored:
         monkeypatch.setattr(crypto, "_opens", cofactored_opens)
         assert crypto._library_is_cofactored()

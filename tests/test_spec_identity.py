@@ -138,7 +138,7 @@ def test_signatures_are_rfc_8032() -> None:
 
 @pytest.mark.parametrize("rule", ["TOM-ID-010", "TOM-ID-011", "TOM-ID-012", "TOM-ID-013"])
 def test_the_strict_rule(rule: str) -> None:
-    """TOM-ID-010, TOM-ID-011, TOM-ID-012, TOM-ID-013: every rule has a case that only it refuses or that it refuses first."""
+    """TOM-ID-010, TOM-ID-011, TOM-ID-012, TOM-ID-013: every rule has cases that it refuses."""
     cases = [case for case in crypto_vectors.strict_refusals() if rule in case[0]]
     assert cases
     for _, _, public, message, signature, reason in cases:
