@@ -726,6 +726,12 @@ def test_a_receiver_refuses_a_key_that_is_used_too_often() -> None:
     peer.link._receive_count = 131_071
     assert peer.say(chunk(1, 1, 0, b"x")) == [LinkFrame(b"x")]
     refused_and_told(peer, peer.say(chunk(2, 1, 0, b"x")), Reason.LINK_EXPIRED)
+    peer = raw()
+    assert peer.keys is not None
+    peer.link._receive_count = 131_071
+    assert peer.say(encode_record(Rekey(1))) == []
+    peer.keys.send.rekey()
+    assert peer.say(chunk(1, 1, 0, b"x")) == [LinkFrame(b"x")]  # the new key's count begins anew
 
 
 def test_a_receiver_refuses_a_key_that_is_too_old() -> None:
@@ -866,7 +872,9 @@ def test_close_is_told_once_and_not_answered() -> None:
     pair.pump()
     assert pair.closed(0) == LinkClosed(Reason.OVERLOADED, Trigger.LOCAL_CLOSE)
     assert pair.closed(1) == LinkClosed(Reason.OVERLOADED, Trigger.CLOSE_RECORD)
-    assert output(pair.second) == []
+    peer = raw()
+    assert len(peer.say(encode_record(Close("bye")))) == 1
+    assert output(peer.link) == []
 
 
 def test_bye() -> None:
