@@ -87,7 +87,9 @@ def _envelopes() -> Content:
     cases: list[Content] = []
     pair = ""
 
-    def takes(requirements: list[str], about: str, envelope: Envelope, at: str, peer: str, now: int) -> None:
+    def takes(  # noqa: PLR0917 - one line a case reads best
+        requirements: list[str], about: str, envelope: Envelope, at: str, peer: str, now: int
+    ) -> None:
         nonlocal pair
         pair = f"delivery-envelope-{len(cases) + 1:04}"
         message = message_id(envelope.header_bytes)
