@@ -12,7 +12,8 @@ no entropy but what it is given, and bytes from outside never make it raise.  Th
    time: the link's properties are as of the event just taken;
 4. then takes bytes with :meth:`Link.data_to_send` until there are none and writes each in full and in order
    before it takes the next, which is what lets a small frame overtake a large one;
-5. calls :meth:`Link.handle_timeout` at :meth:`Link.next_deadline`.  Late and spurious calls are harmless;
+5. calls :meth:`Link.handle_timeout` at :meth:`Link.next_deadline`, which any call may move both ways.  Late
+   and spurious calls are harmless;
 6. after :class:`LinkClosed` writes what :meth:`Link.data_to_send` still gives (the CLOSE record, where the
    peer can read one) and ends the transport.  A closed link stays closed and ignores what it is handed.
 
