@@ -6,9 +6,10 @@
 (* The sender "s" and the custodians (ranks 1 and 2 of the message's term) *)
 (* hold it: WANT holders.  `duty` is who ranks first in the present        *)
 (* record: any set of CUSTODIANS present members, since a draft can give   *)
-(* any outcome (module Draft); it is drawn anew at each term.  A member of *)
+(* any outcome (area roles); it is drawn anew at each term.  A member of   *)
 (* Liars says that it holds and does not.  `believed` is what a careful    *)
-(* holder counts: the copies, and the liars' claims.                       *)
+(* holder counts: the copies, and the liars' claims.  `first`, the ranks   *)
+(* of the message's own term, matters to one broken twin only.             *)
 (*                                                                         *)
 (* When somebody believed to hold falls silent, a holder copies to the     *)
 (* next rank of the present record and keeps its own (TOM-PURGE-017 to     *)
@@ -69,7 +70,7 @@ Drafts(p) == {d \in SUBSET (p \ {Sender}) : Cardinality(d) = CUSTODIANS}
 Init ==
   /\ term = 0
   /\ present = Members /\ away = {}
-  /\ duty \in Drafts(Members) /\ first = duty
+  /\ duty \in Drafts(Members) /\ first = IF BROKEN = "old-ranks-only" THEN duty ELSE {}
   /\ copies = {Sender} /\ claims = {}
   /\ toll = 0 /\ stage = "placing"
 
@@ -158,7 +159,7 @@ IndInv ==
   /\ present \in SUBSET Members /\ Cardinality(present) >= FEWEST
   /\ away \in SUBSET present /\ Cardinality(away) <= 1
   /\ duty \in SUBSET (present \ {Sender}) /\ Cardinality(duty) <= CUSTODIANS
-  /\ first \in SUBSET Relays /\ Cardinality(first) = CUSTODIANS
+  /\ first = {}
   /\ toll \in 0..TOLL
   /\ claims \in SUBSET (present \intersect Liars)
   /\ copies \in SUBSET (present \ Liars)
