@@ -36,6 +36,10 @@ from tla.runner.tlc import PROCESSES, SMALL, Result, Verdict, run_instance
 KIND_ORDER = {"main": 0, "refinement": 1, "liveness": 2, "induction": 3, "sweep": 4, "lemma": 5}
 
 
+COVERAGE_STATES = 100_000
+"""Instances up to this size run with coverage."""
+
+
 @frozen
 class Judged:
     """A result together with what is wrong with it."""
@@ -98,18 +102,24 @@ def complaints_about(instance: Instance, result: Result) -> list[str]:
 def wants_coverage(instances: Sequence[Instance], pins: Mapping[str, Pin]) -> set[str]:
     """Names of the instances to run with ``-coverage`` (which costs two fifths more time).
 
-    Those that say so; and for a main module of which none says so, its cheapest passing instance.
+    Of every main module: those that say so; else all small passing ones, whatever their kind, as one
+    leaves out what another is for; else the cheapest.
     """
-    chosen = {instance.name for instance in instances if instance.coverage}
-    by_module: dict[Path, list[Instance]] = {}
-    for instance in instances:
-        if instance.kind == "main" and instance.mode == "check":
-            by_module.setdefault(instance.module, []).append(instance)
-    for group in by_module.values():
-        if not any(instance.name in chosen for instance in group):
-            able = [instance for instance in group if instance.coverage is not False]
-            if able:
-                chosen.add(min(able, key=lambda one: (_size(one, pins), one.name)).name)
+    mains = {instance.module for instance in instances if instance.kind == "main"}
+    chosen: set[str] = set()
+    for module in mains:
+        able = [
+            instance
+            for instance in instances
+            if instance.module == module
+            and instance.expect == "pass"
+            and instance.mode == "check"
+            and instance.coverage is not False
+        ]
+        told = [instance for instance in able if instance.coverage]
+        small = [instance for instance in able if _size(instance, pins) <= COVERAGE_STATES]
+        cheapest = sorted(able, key=lambda one: (_size(one, pins), one.name))[:1]
+        chosen.update(instance.name for instance in told or small or cheapest)
     return chosen
 
 
@@ -250,7 +260,16 @@ def run_many(
 
 
 def uncovered_actions(judged: Iterable[Judged], covered: set[str]) -> list[str]:
-    """Actions that no run with ``-coverage`` of the same root module ever took."""
+    """Actions that no run with ``-coverage`` of the same root module ever took.
+
+    A run that shows the action's witness counts as well.
+    """
+    judged = list(judged)
+    witnessed = {
+        (one.instance.module_name, one.instance.witness_of)
+        for one in judged
+        if one.instance.kind == "witness" and not one.complaints
+    }
     taken: dict[str, dict[tuple[str, str], int]] = {}
     for one in judged:
         if one.instance.name in covered and one.result.verdict is Verdict.PASS:
@@ -261,7 +280,7 @@ def uncovered_actions(judged: Iterable[Judged], covered: set[str]) -> list[str]:
         f"{root}: {module}!{action} is never taken"
         for root, counts in sorted(taken.items())
         for (module, action), number in sorted(counts.items())
-        if number == 0
+        if number == 0 and (root, action) not in witnessed
     ]
 
 

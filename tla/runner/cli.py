@@ -14,8 +14,9 @@ from rich.table import Table
 from tla.runner.apalache import apalache
 from tla.runner.check import default_workers, print_report, run_many, write_json
 from tla.runner.closure import library_of
+from tla.runner.config import Config
 from tla.runner.errors import Exit, RunnerError
-from tla.runner.instances import load_instances, select
+from tla.runner.instances import Instance, load_instances, select
 from tla.runner.java import find_toolbox, java_version
 from tla.runner.lint import lint
 from tla.runner.manifest import read_manifest, write_manifest
@@ -23,7 +24,7 @@ from tla.runner.mutate import mutate
 from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
 from tla.runner.tlc import PROCESSES, CancelledError, run_instance
-from tla.runner.traces import check_traces, generate
+from tla.runner.traces import check_traces, generate, traced
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -141,10 +142,26 @@ def _list(arguments: argparse.Namespace) -> Exit:
     return Exit.OK
 
 
+def changed(instance: Instance, settings: Sequence[str]) -> Config:
+    """The instance's configuration with named steps and other constants.
+
+    Raises :class:`RunnerError` for a constant it doesn't have.
+    """
+    config = traced(instance.read_config())
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or config.constant(name.strip()) is None:
+            known = ", ".join(key for key, _, _ in config.constants)
+            raise RunnerError(f"--set {setting}: {instance.name} has the constants {known}")
+        config = config.with_constant(name.strip(), value.strip())
+    return config
+
+
 def _explain(arguments: argparse.Namespace) -> Exit:
     console = _console()
     for instance in select(load_instances(arguments.root, arguments.name), tier="deep", only=arguments.name):
-        result = run_instance(instance, library_of(arguments.root))
+        config = changed(instance, arguments.set)
+        result = run_instance(instance, library_of(arguments.root), config=config)
         tell(instance, result, console)
     return Exit.OK
 
@@ -287,6 +304,13 @@ def build_parser() -> argparse.ArgumentParser:
     selecting(add("list", _list, "show the declared instances"), running=False)
     explain = add("explain", _explain, "run an instance and tell its counterexample as a story")
     explain.add_argument("name", metavar="NAME", help="name of an instance, or a glob")
+    explain.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a constant, to see what breaks; may be repeated",
+    )
     selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
     mutants = add("mutate", _mutate, "drop and negate every guard of the main models and see who notices")
     mutants.add_argument("--area", metavar="GLOB", help="only this area")

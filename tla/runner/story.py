@@ -69,7 +69,7 @@ def _compare(place: str, before: Value, after: Value, found: list[Change]) -> No
 def name_of_step(state: TraceState, values: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """The step's name and its parameters, from the history variable if the model keeps one."""
     step = values.get(STEP_VARIABLE)
-    if isinstance(step, Record) and step.get("name") and state.number > 1:
+    if isinstance(step, Record) and step.get("name", "") not in ("", "Init") and state.number > 1:
         return str(step["name"]), {name: render(value) for name, value in step.items() if name != "name"}
     return state.action, {}
 

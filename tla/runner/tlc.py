@@ -329,18 +329,19 @@ def run_instance(
     instance: Instance,
     library: Sequence[Path],
     *,
+    config: Config | None = None,
     coverage: bool = False,
     small: bool = False,
     watch: Watcher | None = None,
     tools: Toolbox | None = None,
     heap_megabytes: int = 2048,
 ) -> Result:
-    """Run a declared instance; a violation without a name is traced to one by running again.
+    """Run a declared instance, by its own configuration or another.
 
-    Where TLC does not say which of several temporal properties failed, the declared one runs
+    Where TLC does not say which of several temporal properties failed, the declared one runs again
     alone: if it fails, it is the one; otherwise the name stays ``?``, which no declaration matches.
     """
-    config = instance.read_config()
+    config = config or instance.read_config()
     sources = sources_of(instance.module, list(library))
 
     def run(chosen: Config) -> Result:

@@ -141,7 +141,8 @@ def verify(text: str) -> None:
         raise RunnerError("an ITF trace reads back as another one", Exit.BROKEN)
 
 
-def _traced(config: Config) -> Config:
+def traced(config: Config) -> Config:
+    """The same with the history variable that names each step, where the model has one."""
     return config.with_constant(TRACE_CONSTANT, "TRUE") if config.constant(TRACE_CONSTANT) else config
 
 
@@ -157,7 +158,7 @@ def counterexample(instance: Instance, library: Sequence[Path], pin: Pin | None)
     if instance.violates is not None:
         config = config.only(instance.violates)
     if pin is None or pin.distinct <= TRACE_STATES:
-        config = _traced(config)
+        config = traced(config)
     result = run_tlc(
         sources_of(instance.module, list(library)),
         instance.module_name,
@@ -182,7 +183,7 @@ def counterexample(instance: Instance, library: Sequence[Path], pin: Pin | None)
 
 def simulated(instance: Instance, library: Sequence[Path]) -> list[Behaviour]:
     """Seeded random behaviours of a main model."""
-    config = _traced(instance.read_config()).unchecked()
+    config = traced(instance.read_config()).unchecked()
     collected: list[list[TraceState]] = []
 
     def collect(folder: Path) -> None:
