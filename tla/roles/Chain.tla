@@ -107,6 +107,25 @@ Next == \/ \E h \in V1, b \in Blocks, p \in Blocks0 : Vote(h, b, p)
                                             \/ \E x \in {1, 2} : VoteNext(h, r, x)
 Spec == Init /\ [][Next]_vars
 ------------------------------------------------------------------------------
+\* inductive invariant, lemma by lemma
+TypeOK ==
+  /\ par \in [Blocks0 -> {-1} \union Blocks0] /\ anc \in [Blocks0 -> SUBSET Blocks0]
+  /\ votes \in [V1 -> SUBSET Blocks] /\ last \in [V1 -> Blocks0] /\ lock \in [V1 -> Blocks0]
+  /\ rec \in [Members -> Blocks0] /\ second \in [Blocks -> [Members -> {0, 1, 2}]]
+\* term 1: as in Term
+Voting ==
+  /\ par[0] = -1 /\ anc[0] = {}
+  /\ \A b \in Blocks :
+       IF par[b] = -1 THEN anc[b] = {} /\ \A h \in V1 : b \notin votes[h]
+       ELSE par[b] < b /\ Ntz(par[b]) /\ anc[b] = anc[par[b]] \union {par[b]}
+  /\ \A h \in V1 : /\ \A b \in votes[h] : b <= last[h] /\ Ht(par[b]) <= lock[h]
+                   /\ \A b, c \in votes[h] : b < c => Ht(par[b]) <= Ht(par[c])
+\* who holds a record holds a final one
+Held == \A h \in Members : rec[h] # 0 => rec[h] \in FinalRecs
+\* who votes in a record's instance holds that record
+Counted == \A r \in Blocks, h \in Members : second[r][h] # 0 => rec[h] = r /\ h \in V(r)
+IndInv == TypeOK /\ Voting /\ Held /\ Counted
+------------------------------------------------------------------------------
 Second(r, x) == Cardinality({h \in V(r) : second[r][h] = x}) + F >= Q
 TermAgreement == \A r1, r2 \in FinalRecs : r1 = r2
 RoleAgreement == \A g, h \in Members : rec[g] # 0 /\ rec[h] # 0 => rec[g] = rec[h]

@@ -139,6 +139,22 @@ OneGenesis == \A g1, g2 \in gen : g1.att = g2.att /\ founder[g1.att] \in Honest 
 \* a child is made of those who asked for it
 MoversOnly == \A g \in gen : \A h \in g.who \intersect Honest : g.att \in signed[h]
 ------------------------------------------------------------------------------
+\* inductive invariant, lemma by lemma (without healing)
+\* the moves on disk are the moves signed
+TopSigned == \A h \in Honest : /\ \A a \in signed[h] : a <= top[h]
+                               /\ IF signed[h] = {} THEN top[h] = 0 ELSE top[h] \in signed[h]
+\* home is the parent exactly as long as nothing is signed; a child is of the latest attempt
+AtHome == \A h \in Honest : /\ (home[h] = Parent) <=> (signed[h] = {})
+                            /\ home[h].att > 0 => home[h] \in gen /\ home[h].att = top[h] /\ h \in home[h].who
+\* what a member left is behind its latest move, and it acted nowhere else but at home
+LeftBehind == \A h \in Honest :
+  /\ signed[h] # {} => Parent \in gone[h]
+  /\ \A g \in gone[h] : g = Nowhere \/ (g = Parent /\ signed[h] # {}) \/ (g.att > 0 /\ g.att < top[h])
+  /\ \A x \in acts[h] : Same(x, home[h]) \/ \E g \in gone[h] : Same(x, g)
+CleanMovers == /\ \A h \in clean : signed[h] # {}
+               /\ clean \intersect voted = {}
+IndInv == TopSigned /\ AtHome /\ LeftBehind /\ CleanMovers /\ MoversOnly /\ OneGenesis
+------------------------------------------------------------------------------
 NeverVoteParent == voted = {}
 NeverVoteNext   == \A h \in Honest : Act(Parent, 2) \notin acts[h]
 NeverSign       == \A h \in Honest : signed[h] = {}

@@ -110,8 +110,8 @@ Final(m) ==
 Finals == { m \in Blocks : Final(m) }
 \* the first block of m's chain carries the new record
 Rec(m) == { b \in anc[m] \union {m} : Ht(b) = 1 }
-TermAgreement  == \A m1, m2 \in Finals : Rec(m1) = Rec(m2)
-ChainAgreement == \A m1, m2 \in Finals : m1 = m2 \/ m1 \in anc[m2] \/ m2 \in anc[m1]
+TermAgreement  == LET X == Finals IN \A m1, m2 \in X : Rec(m1) = Rec(m2)
+ChainAgreement == LET X == Finals IN \A m1, m2 \in X : m1 = m2 \/ m1 \in anc[m2] \/ m2 \in anc[m1]
 VoteOnce == \A h \in Honest : \A b, c \in votes[h] : Slot(b) = Slot(c) => b = c
 \* slots only rise (an action property)
 VoteRising == [][\A h \in Honest : \A b \in votes'[h] \ votes[h] : \A c \in votes[h] : Slot(b) > Slot(c)]_vars

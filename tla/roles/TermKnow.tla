@@ -171,9 +171,9 @@ Next ==
 Spec == Init /\ [][Next]_vars
 ------------------------------------------------------------------------------
 Ntzd == { b \in Blocks0 : Ntz(b) }
-Finals == { m \in Blocks : FinalIn(m, Ntzd) }
-TermAgreement  == \A m1, m2 \in Finals : Rec(m1) = Rec(m2)
-ChainAgreement == \A m1, m2 \in Finals : m1 = m2 \/ m1 \in anc[m2] \/ m2 \in anc[m1]
+Finals == LET K == Ntzd IN { m \in K : FinalIn(m, K) }
+TermAgreement  == LET X == Finals IN \A m1, m2 \in X : Rec(m1) = Rec(m2)
+ChainAgreement == LET X == Finals IN \A m1, m2 \in X : m1 = m2 \/ m1 \in anc[m2] \/ m2 \in anc[m1]
 \* roles are a function of the record held (Draft!NoSelfSelection), so equal records are equal roles
 RoleAgreement  == \A g, h \in Honest : held[g] # 0 /\ held[h] # 0 => held[g] = held[h]
 OncePerSlot    == \A h \in Honest : \A b, c \in votes[h] : Slot(b) = Slot(c) => b = c

@@ -90,7 +90,7 @@ TermAgreement  == \A m1, m2 \in Finals : Rec(m1) = Rec(m2)
 ChainAgreement == \A m1, m2 \in Finals : m1 = m2 \/ m1 \in anc[m2] \/ m2 \in anc[m1]
 \* witnesses, expected to be violated
 NeverFinal   == Finals = {}
-NeverLiar    == \A s \in Blocks : ~(2*s - 1 \in ntz /\ 2*s \in ntz)
+NeverLiar    == step.name # "LiarLeads"
 NeverLate    == ~ \E m \in Finals : Slot(m) = S - 1 /\ \A x \in Rec(m) : Slot(x) = S - 2
 \* a first block that was notarized, and lost
 NeverLoser   == ~ \E a \in ntz, m \in Finals : a # 0 /\ par[a] = 0 /\ a \notin Rec(m) /\ Slot(a) = 1
