@@ -174,7 +174,7 @@ def agreed(secrets: tuple[bytes, bytes, bytes]) -> bytes:
 
 
 class TheirParty:
-    """A correspondent that is made of the other package, and of the wire format of the specification alone."""
+    """A correspondent made of the other package, and of the specification's wire format alone."""
 
     def __init__(self, party: Party) -> None:
         self.me = party
