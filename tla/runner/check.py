@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Self
@@ -213,10 +213,12 @@ def run_many(
     console: Console,
     compare: bool = True,
     coverage: bool = True,
+    each: Callable[[Judged], None] | None = None,
 ) -> Report:
     """Run all instances and judge them, in the given order in the report.
 
     ``compare=False`` leaves the pins out of the judgement (for ``pin`` and for development).
+    ``each`` gets every judgement as it falls.
     """
     find_toolbox()
     library = library_of(root)
@@ -250,6 +252,8 @@ def run_many(
                 for future in finished:
                     judged = future.result()
                     done[judged.instance.name] = judged
+                    if each is not None:
+                        each(judged)
         except BaseException:
             for future in pending:
                 future.cancel()

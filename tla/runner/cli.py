@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from tla.runner.apalache import apalache
-from tla.runner.check import default_workers, print_report, run_many, write_json
+from tla.runner.check import Judged, default_workers, print_report, run_many, write_json
 from tla.runner.closure import library_of
 from tla.runner.config import Config
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance, load_instances, select
 from tla.runner.java import find_toolbox, java_version
 from tla.runner.lint import lint
-from tla.runner.manifest import read_manifest, write_manifest
+from tla.runner.manifest import read_manifest, sha256_of, write_manifest
 from tla.runner.mutate import mutate
 from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
@@ -84,11 +84,28 @@ def _pin(arguments: argparse.Namespace) -> Exit:
     chosen = select(everything, tier=arguments.tier, only=arguments.only)
     file = arguments.root / "manifest.json"
     pins = read_manifest(file)
-    if arguments.missing:
-        chosen = [instance for instance in chosen if instance.name not in pins]
+    library = library_of(arguments.root)
+    if arguments.stale:
+        chosen = [
+            one for one in chosen if one.name not in pins or pins[one.name].sha256 != sha256_of(one, library)
+        ]
         if not chosen:
-            console.print("nothing is missing")
+            console.print("nothing is stale")
             return Exit.OK
+    names = {instance.name for instance in everything}
+    areas = {instance.area_name for instance in everything}
+
+    def keep(judged: Judged) -> None:
+        # Read again each time: another pin may be at work, and an interrupted one has not run in vain.
+        kept = {
+            name: pin
+            for name, pin in read_manifest(file).items()
+            if name in names or name.split("/", maxsplit=1)[0] not in areas
+        }
+        if not judged.complaints:
+            kept[judged.instance.name] = judged.pin
+        write_manifest(file, kept)
+
     report = run_many(
         chosen,
         arguments.root,
@@ -97,20 +114,9 @@ def _pin(arguments: argparse.Namespace) -> Exit:
         console=console,
         compare=False,
         coverage=False,
+        each=keep,
     )
     print_report(report, console)
-    # Read again: another pin may have written meanwhile.
-    names = {instance.name for instance in everything}
-    areas = {instance.area_name for instance in everything}
-    kept = {
-        name: pin
-        for name, pin in read_manifest(file).items()
-        if name in names or name.split("/")[0] not in areas
-    }
-    for judged in report.judged:
-        if not judged.complaints:
-            kept[judged.instance.name] = judged.pin
-    write_manifest(file, kept)
     good = [judged for judged in report.judged if not judged.complaints]
     console.print(
         f"pinned {len(good)} of {len(report.judged)}; what fails its declaration is never pinned",
@@ -300,7 +306,7 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--json", metavar="FILE", help="write the report as JSON too (- for standard output)")
     check.add_argument("--no-pins", action="store_true", help="judge by the declarations only")
     pin = selecting(add("pin", _pin, "run instances and pin their results in manifest.json"))
-    pin.add_argument("--missing", action="store_true", help="only those without a pin")
+    pin.add_argument("--stale", action="store_true", help="only those without a pin, or changed since")
     selecting(add("list", _list, "show the declared instances"), running=False)
     explain = add("explain", _explain, "run an instance and tell its counterexample as a story")
     explain.add_argument("name", metavar="NAME", help="name of an instance, or a glob")

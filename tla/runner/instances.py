@@ -20,7 +20,7 @@ from tla.runner.config import Config, read_config
 from tla.runner.errors import Exit, RunnerError
 
 SCHEMA_FILE = Path(__file__).with_name("instances.schema.json")
-DEFAULT_TIMEOUT = {"check": 540, "deep": 4 * 3600}
+DEFAULT_TIMEOUT = {"check": 1800, "deep": 4 * 3600}
 
 
 @frozen
@@ -55,7 +55,7 @@ class Instance:
     requirements: tuple[str, ...] = ()
     sweep: Mapping[str, int | str | bool] = field(factory=dict)
     coverage: bool | None = None
-    timeout: int = 540
+    timeout: int = 1800
 
     @property
     def area_name(self) -> str:

@@ -35,11 +35,16 @@ class Pin:
     sha256: str
 
 
-def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
-    """What to pin for this result."""
+def sha256_of(instance: Instance, library: Sequence[Path]) -> str:
+    """The fingerprint of an instance's modules, configuration and options."""
     extra = ""
     if instance.simulate is not None:
         extra = f"simulate {instance.simulate.num} {instance.simulate.depth} {instance.simulate.seed}"
+    return fingerprint(instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra)
+
+
+def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
+    """What to pin for this result."""
     trace = None
     if result.verdict is Verdict.VIOLATION and result.violated_kind != "temporal":
         trace = len(result.trace)
@@ -51,9 +56,7 @@ def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
         distinct=result.distinct if instance.mode == "check" else result.generated,
         depth=result.depth,
         trace=trace,
-        sha256=fingerprint(
-            instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra
-        ),
+        sha256=sha256_of(instance, library),
     )
 
 

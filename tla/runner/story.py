@@ -96,7 +96,7 @@ def tell(instance: Instance, result: Result, console: Console) -> None:
         line.append(name, style="bold cyan")
         if node:
             line.append(f" at {node}", style="yellow")
-        rest = ", ".join(f"{key} = {value}" for key, value in parameters.items() if value != node)
+        rest = ", ".join(f"{key} = {value}" for key, value in parameters.items() if value and value != node)
         if rest:
             line.append(f"  ({rest})", style="dim")
         console.print(line, highlight=False)
