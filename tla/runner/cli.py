@@ -210,6 +210,7 @@ def _mutate(arguments: argparse.Namespace) -> Exit:
         arguments.root,
         pins,
         area=arguments.area,
+        kinds=("main", "lemma") if arguments.all_models else ("main",),
         sample=arguments.sample,
         seed=arguments.seed,
         limit=arguments.limit,

@@ -134,13 +134,15 @@ def apply_change(source: str, place: Place, change: str) -> str:
     return "\n".join([*lines[: place.line - 1], *body, *lines[place.end_line :]]) + "\n"
 
 
-def mutants_of(instances: Sequence[Instance], root: Path, area: str | None) -> list[Mutant]:
-    """Every mutant of the main models, in the order of areas, modules and lines."""
+def mutants_of(
+    instances: Sequence[Instance], root: Path, area: str | None, kinds: Sequence[str] = ("main",)
+) -> list[Mutant]:
+    """Every mutant of the main models (or of other kinds), in the order of areas, modules and lines."""
     library = library_of(root)
     found: dict[str, Mutant] = {}
     seen: set[tuple[str, str]] = set()
     for instance in instances:
-        if instance.kind != "main" or (
+        if instance.kind not in kinds or (
             area is not None and not fnmatch.fnmatchcase(instance.area_name, area)
         ):
             continue
@@ -287,6 +289,7 @@ def mutate(
     pins: Mapping[str, Pin],
     *,
     area: str | None,
+    kinds: Sequence[str] = ("main",),
     sample: int | None,
     seed: int,
     limit: int,
@@ -294,7 +297,7 @@ def mutate(
     console: Console,
 ) -> tuple[list[Outcome], Exit]:
     """Run the mutants, print a report; :attr:`Exit.SURVIVORS` if one survived without a declared reason."""
-    everything = mutants_of(instances, root, area)
+    everything = mutants_of(instances, root, area, kinds)
     chosen = sample_of(everything, sample, seed)
     if not chosen:
         raise RunnerError("no guard to mutate: is there an instance of kind main?")
