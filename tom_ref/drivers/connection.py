@@ -148,7 +148,7 @@ class Connection:
 
     async def _keep_time(self) -> None:
         while (deadline := self._link.next_deadline()) is not None:
-            await self._runner.sleep_until(deadline)
+            await self._runner.sleep_towards(deadline)
             self._link.handle_timeout(self._runner.now())
             self._take_events()
 

@@ -201,11 +201,9 @@ class Runner:
         if self._stopped:
             raise self._stop_error()
 
-    async def sleep_until(self, deadline: int) -> None:
-        """Sleep until a time in ms of the node's clock; at least a checkpoint."""
-        await trio.lowlevel.checkpoint()
-        while (left := deadline - self._clock.now()) > 0:  # noqa: ASYNC110 - a time, not a change
-            await trio.sleep(min(left / 1000, LONGEST_SLEEP))
+    async def sleep_towards(self, deadline: int) -> None:
+        """Sleep until a time in ms of the node's clock, or a while of the way to it."""
+        await trio.sleep(min(max(0, deadline - self._clock.now()) / 1000, LONGEST_SLEEP))
 
     # --- links ----------------------------------------------------------------------------------------
 
