@@ -89,9 +89,7 @@ Place(h, d) ==
   /\ stage # "delivered" /\ h \in copies \ away /\ d \in Best /\ ~Complete
   /\ IF d \in Liars
      THEN claims' = claims \union {d} /\ UNCHANGED copies
-     ELSE /\ copies' = IF BROKEN = "move-not-copy" /\ h # Sender
-                       THEN (copies \ {h}) \union {d} ELSE copies \union {d}
-          /\ UNCHANGED claims
+     ELSE copies' = copies \union {d} /\ UNCHANGED claims
   /\ UNCHANGED <<term, present, away, duty, first, toll, stage>>
 
 \* The holders are complete: losses count anew.
