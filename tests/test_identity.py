@@ -120,6 +120,7 @@ def test_what_has_no_text(prefix: str, words: list[int]) -> None:
     "text",
     [
         bech32m.encode("tam", bytes(32)),
+        bech32m.encode("tomm", bytes(32)),
         bech32m.encode("tom", bytes(31)),
         bech32m.encode("tom", bytes(33)),
         bech32m.encode_words("tom", [0] * 51 + [1]),
