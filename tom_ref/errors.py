@@ -113,8 +113,6 @@ class Reason(enum.StrEnum):
     """This relay has no link towards the recipient."""
     OVERLOADED = "overloaded"
     """A table or queue that never evicts is full; the work is refused."""
-    DUPLICATE = "duplicate"
-    """The message was seen already; its receipt is repeated."""
     STALE = "stale"
     """An older value than the one held."""
 
