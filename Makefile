@@ -11,12 +11,16 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 PY := $(VENV)/bin/python
 SETUP := $(VENV)/.installed
+# Whatever the environment says, the targets run with the pinned packages.
+PYTHON := $(PY)
 # How long the bounded fuzz run takes, in seconds.
 FUZZ_SECONDS ?= 60
 # The extras that the lock file pins.
 LOCK_EXTRAS := --extra test --extra fuzz --extra bench --extra docs
 
 export PYTHONUTF8 := 1
+# The interpreter that .venv is made with; found by itself where it is not named.
+export TOM_PYTHON
 
 ##@ First steps
 

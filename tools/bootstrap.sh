@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the virtual environment (first argument, default .venv) from requirements/dev.lock.
-# Needs Python 3.11 or later with its venv module, and nothing else.
+# Needs Python 3.11 or later with its venv module, and nothing else; TOM_PYTHON names one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="${1:-.venv}"
@@ -12,7 +12,7 @@ fail() {
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
+    for candidate in ${TOM_PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             command -v "$candidate"
@@ -24,7 +24,7 @@ find_python() {
 
 if [[ ! -x "$venv/bin/python" ]]; then
     python="$(find_python)" ||
-        fail "ToM needs Python 3.11 or later; none was found. Install it, or name it: make setup PYTHON=/path/to/python3.11"
+        fail "ToM needs Python 3.11 or later; none was found. Install it, or name it: make setup TOM_PYTHON=/path/to/python3.11"
     "$python" -c 'import venv, ensurepip' >/dev/null 2>&1 ||
         fail "$python lacks the venv module; on Debian and Ubuntu: apt-get install python3-venv"
     echo "Setting up $venv with $("$python" --version) (once; takes a minute or two)"
