@@ -48,7 +48,7 @@ class Outcome:
 def parts(python: str, fuzz_seconds: int) -> dict[str, Part]:
     """Every part by its name; ``python`` is the interpreter of the virtual environment."""
     scripts = Path(python).parent
-    pytest = (python, "-m", "pytest", "-n", "2")
+    pytest = (python, "-m", "pytest", "-n", "2", "--dist", "worksteal")
     coverage = ("--cov", "--cov-report=term", "--cov-fail-under=100")
     every = (
         Part("ruff", "style and common mistakes", (python, "-m", "ruff", "check", ".")),
