@@ -171,8 +171,9 @@ SESSION_IDLE: Final = 28 * 24 * 3_600_000
 """ms: a session unused for this long is not sent on any more; it is erased two message lifetimes later."""
 
 MAX_CLOSED_SESSIONS: Final = 64
-"""count: the most sessions begun by one peer, held or erased, that are remembered for as long as their prekey's
-secret lives, so that a replayed initial message opens nothing twice; a further one is refused."""
+"""count: the most sessions begun by one peer, held or erased, that are remembered for as long as their
+prekey's secret lives, so that a replayed initial message opens nothing twice; a further one is
+refused."""
 
 # --- delivery -----------------------------------------------------------------------------------------
 

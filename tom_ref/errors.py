@@ -122,7 +122,7 @@ class Reason(enum.StrEnum):
     WRONG_SLOT = "wrong_slot"
     """A block whose slot is not above its parent's, or a vote for another slot than its block's."""
     WRONG_LEADER = "wrong_leader"
-    """A block not signed by the leader of its slot, or a move that names another founder than the drawn one."""
+    """A block not signed by the leader of its slot, or a move that names another founder than drawn."""
     NO_QUORUM = "no_quorum"
     """A certificate without valid votes of a quorum of different validators."""
     BAD_RECORD = "bad_record"
