@@ -26,7 +26,7 @@ Init == copy = {} /\ dropped = {} /\ told = {} /\ receipt = FALSE
 
 \* Taking a copy: only what was neither had nor is known to be over.
 Take(n) ==
-  /\ n \notin copy \union dropped \union told
+  /\ n # "r" /\ n \notin copy \union dropped \union told
   /\ copy' = copy \union {n} /\ UNCHANGED <<dropped, told, receipt>>
 \* Given up for its age; it is not taken again.
 Drop(n) ==

@@ -36,7 +36,7 @@ ExpireTomb(n) ==                                           \* TOM-PURGE-035
 Tick(stall) ==
   /\ now < MAXT
   /\ BROKEN = "lazy-expiry" \/ \A n \in Honest : ~Due(n)   \* TOM-PURGE-036
-  /\ stall = {} \/ (CLOCK # "constant" /\ \A n \in stall : skew[n] - 1 \in SKEWS)
+  /\ \A n \in stall : skew[n] - 1 \in SKEWS
   /\ now' = now + 1
   /\ skew' = [n \in Honest |-> IF n \in stall THEN skew[n] - 1 ELSE skew[n]]
   /\ Log("Tick", "", "")
@@ -45,7 +45,7 @@ Tick(stall) ==
 \* A clock is set: forward only (TOM-PURGE-006); a reading that is not on disk
 \* at a crash may also fall back ("clock-in-ram", TOM-PURGE-007).
 ClockStep(n, to) ==
-  /\ n \in Steppers /\ CLOCK # "constant"
+  /\ n \in Steppers
   /\ \/ to > skew[n]
      \/ CLOCK = "free" /\ to < skew[n]
      \/ BROKEN = "clock-in-ram" /\ n \notin up /\ to < skew[n]

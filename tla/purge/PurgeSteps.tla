@@ -35,7 +35,7 @@ Send ==
 
 \* A custodian acknowledges what it has on disk (TOM-PURGE-014).
 TakeOver(n) ==
-  /\ verdict = "sent" /\ ~liar /\ S \in copy /\ n \in First /\ n \in copy /\ On(S) /\ On(n)
+  /\ verdict = "sent" /\ S \in copy /\ n \in First /\ n \in copy /\ On(S) /\ On(n)
   /\ verdict' = "relayed"
   /\ IF BROKEN = "sender-drops"
      THEN copy' = copy \ {S} /\ purged' = purged \union {S}
@@ -75,7 +75,7 @@ Store(n, how) ==
 
 \* Offered what it has a receipt for, a node answers with the receipt (TOM-PURGE-013).
 Answer(n, how) ==
-  /\ On(n) /\ n \in tomb /\ n # R /\ Reaches(how, n, airMsg, Out)
+  /\ On(n) /\ n \in tomb /\ Reaches(how, n, airMsg, Out)
   /\ airMsg' = After(how, n, airMsg)
   /\ airRcpt' = airRcpt \union Flying(ToldOf \ {n})
   /\ Shows(airMsg' # airMsg \/ airRcpt' # airRcpt)
@@ -120,7 +120,6 @@ CopyOn(n, d) ==
 \* Decrypted, in memory only.
 Get(how) ==
   /\ On(R) /\ mem = "no" /\ Reaches(how, R, airMsg, Out) /\ Acceptable(R)
-  /\ BROKEN = "ignore-tomb" \/ R \notin tomb
   /\ mem' = "got"
   /\ born' = IF liar /\ Untouched THEN now ELSE born
   /\ airMsg' = After(how, R, airMsg)
@@ -130,7 +129,7 @@ Get(how) ==
 \* Plaintext, duplicate memory and signed receipt in one write (TOM-PURGE-028); whether
 \* it is in time is judged at the write, not when it was decrypted.
 Persist ==
-  /\ R \in up /\ mem # "no"
+  /\ mem # "no"
   /\ (Fresh(R) /\ NotAhead(R)) \/ BROKEN = "judge-before-write"
   /\ mem' = "no"
   /\ inbox' = ~(acked /\ BROKEN = "show-first")
@@ -143,14 +142,14 @@ Persist ==
 
 \* Not in time for the write: it goes from memory, no trace.
 LetGo ==
-  /\ R \in up /\ mem # "no" /\ ~(Fresh(R) /\ NotAhead(R))
+  /\ mem # "no" /\ ~(Fresh(R) /\ NotAhead(R))
   /\ mem' = "no"
   /\ Log("LetGo", R, "")
   /\ UNCHANGED <<clocks, letter, verdict, disk, alive, air, inbox, lit, shown, acked, signed>>
 
 \* Only what is on disk is shown, once since the start (TOM-PURGE-029, -031).
 Show ==
-  /\ R \in up /\ shown < 2
+  /\ R \in up
   /\ \/ /\ inbox /\ ~lit /\ UNCHANGED mem
      \/ /\ BROKEN = "show-first" /\ mem = "got" /\ mem' = "shown"
   /\ shown' = shown + 1 /\ lit' = TRUE
@@ -159,7 +158,7 @@ Show ==
 
 \* The application acknowledges; the plaintext is erased in that write (TOM-PURGE-032).
 Acknowledge ==
-  /\ R \in up /\ shown > 0 /\ ~acked /\ (inbox \/ mem = "shown")
+  /\ R \in up /\ shown > 0 /\ (inbox \/ mem = "shown")
   /\ acked' = TRUE
   /\ inbox' = (BROKEN = "keep-shown" /\ inbox)
   /\ Log("Acknowledge", R, "")
@@ -204,7 +203,7 @@ Believe(n) ==
 
 \* A verified receipt: it is written and the copy erased in one write (TOM-PURGE-024).
 Learn(n, how) ==
-  /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ Out /\ Awaits(n) /\ InTime(n)
+  /\ On(n) /\ Awaits(n) /\ InTime(n)
   /\ Reaches(how, n, airRcpt, signed)
   /\ Believe(n)
   /\ airRcpt' = After(how, n, airRcpt)
@@ -213,7 +212,7 @@ Learn(n, how) ==
 
 \* The liar's own receipt; refused (TOM-PURGE-022, -023).
 Forge(n) ==
-  /\ BYZ /\ On(n) /\ n \in ToldOf /\ n \notin tomb /\ Out /\ Awaits(n) /\ InTime(n)
+  /\ BYZ /\ On(n) /\ Awaits(n) /\ InTime(n)
   /\ IF BROKEN = "unverified" THEN Believe(n) ELSE UNCHANGED <<disk, verdict>>
   /\ Shows(BROKEN = "unverified")
   /\ Log("Forge", n, "")
@@ -221,7 +220,7 @@ Forge(n) ==
 
 \* Known already, too late, or about nothing one holds: nothing changes (TOM-PURGE-025, -026).
 IgnoreReceipt(n, how) ==
-  /\ On(n) /\ n \in ToldOf /\ Out
+  /\ On(n)
   /\ n \in tomb \/ ~Awaits(n) \/ ~InTime(n)
   /\ Reaches(how, n, airRcpt, signed)
   /\ airRcpt' = After(how, n, airRcpt)
@@ -231,7 +230,7 @@ IgnoreReceipt(n, how) ==
 
 \* Whoever has the receipt passes it on, along the edges copies took (TOM-PURGE-027).
 Tell(n) ==
-  /\ n \in tomb /\ n # R /\ On(n)
+  /\ n \in tomb /\ On(n)
   /\ BROKEN # "receipt-to-sender-only"
   /\ airRcpt' = airRcpt \union Flying(ToldOf \ {n})
   /\ Shows(airRcpt' # airRcpt)
