@@ -29,7 +29,7 @@ from tla.runner.closure import library_of
 from tla.runner.errors import Exit
 from tla.runner.instances import Instance
 from tla.runner.java import find_toolbox
-from tla.runner.manifest import Pin, differences, pin_of
+from tla.runner.manifest import Pin, differences, pin_of, sha256_of
 from tla.runner.output import ActionCount, Output
 from tla.runner.tlc import PROCESSES, SMALL, Result, Verdict, run_instance
 
@@ -229,6 +229,8 @@ def run_many(
 
         def one(instance: Instance) -> Judged:
             pinned = pins.get(instance.name)
+            # Before the run, so that an edit meanwhile shows as a change and is not pinned unseen.
+            sha256 = sha256_of(instance, library)
             reporter.begin(instance.name, pinned.distinct if pinned else None)
             result = run_instance(
                 instance,
@@ -238,7 +240,7 @@ def run_many(
                 watch=lambda output: reporter.watch(instance.name, output),
                 heap_megabytes=4096 if instance.tier == "deep" else 2048,
             )
-            found = pin_of(instance, result, library)
+            found = pin_of(instance, result, sha256)
             complaints = complaints_about(instance, result)
             changes = differences(pinned, found) if compare else []
             judged = Judged(instance, result, found, tuple(complaints), tuple(changes))

@@ -321,6 +321,7 @@ def build_parser() -> argparse.ArgumentParser:
     selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
     mutants = add("mutate", _mutate, "drop and negate every guard of the main models and see who notices")
     mutants.add_argument("--area", metavar="GLOB", help="only this area")
+    mutants.add_argument("--all-models", action="store_true", help="the models of lemmas too")
     mutants.add_argument(
         "--sample", type=_positive, metavar="N", help="so many mutants only, chosen by the seed"
     )

@@ -71,15 +71,19 @@ def code_of(text: str) -> str:
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def references(text: str) -> list[str]:
-    """Names of the modules that a module's text extends or instantiates, without repetition."""
+def references(text: str, *, named: bool = True) -> list[str]:
+    """Names of the modules that a module's text extends or instantiates, without repetition.
+
+    With ``named=False`` instances under a name (``T == INSTANCE Term``) are left out.
+    """
     bare = strip_comments(text)
     found: dict[str, None] = {}
     for match in _EXTENDS.finditer(bare):
         for name in match[1].split(","):
             found[name.strip()] = None
     for match in _INSTANCE.finditer(bare):
-        found[match[1]] = None
+        if named or not bare[: match.start()].rstrip().endswith("=="):
+            found[match[1]] = None
     return list(found)
 
 

@@ -43,8 +43,8 @@ def sha256_of(instance: Instance, library: Sequence[Path]) -> str:
     return fingerprint(instance.module, instance.config.read_text(encoding="utf-8"), list(library), extra)
 
 
-def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
-    """What to pin for this result."""
+def pin_of(instance: Instance, result: Result, sha256: str) -> Pin:
+    """What to pin for this result; ``sha256`` is the fingerprint of what was run."""
     trace = None
     if result.verdict is Verdict.VIOLATION and result.violated_kind != "temporal":
         trace = len(result.trace)
@@ -56,7 +56,7 @@ def pin_of(instance: Instance, result: Result, library: Sequence[Path]) -> Pin:
         distinct=result.distinct if instance.mode == "check" else result.generated,
         depth=result.depth,
         trace=trace,
-        sha256=sha256_of(instance, library),
+        sha256=sha256,
     )
 
 

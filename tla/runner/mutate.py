@@ -21,14 +21,17 @@ from rich.table import Table
 from tla.runner.actions import actions_of, guards_of
 from tla.runner.check import Reporter
 from tla.runner.closure import library_of, sources_of
+from tla.runner.config import Config
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance
 from tla.runner.manifest import Pin
 from tla.runner.output import Output
 from tla.runner.sany import Place, parse_tree
-from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_tlc
+from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_named, run_tlc
 
 EQUIVALENTS = "equivalents.toml"
+MUTANT_SECONDS = 240
+"""After so long an instance has not noticed; it is long enough for TLC to report its progress."""
 NOT_CORE = ("MC_", "APA_")
 
 
@@ -223,40 +226,45 @@ class Arena:
         runs = 0
         for instance in judges_for(mutant, self.instances, self.pins, self.sources, self.limit):
             pin = self.pins[instance.name]
-            sources = dict(self.sources[instance.name])
-            sources[mutant.module] = apply_change(sources[mutant.module], mutant.place, mutant.change)
             runs += 1
-
-            def watch(output: Output, pinned: Pin = pin) -> None:
-                # More states than the original has: noticed, however many more there are.
-                if output.distinct > pinned.distinct:
-                    raise OvergrownError(output.distinct)
-
             try:
-                result = run_tlc(
-                    sources,
-                    instance.module_name,
-                    instance.read_config(),
-                    small=pin.distinct < SMALL,
-                    timeout=240,
-                    watch=watch if pin.verdict == "pass" else None,
-                )
+                result = self.run(mutant, instance, pin)
             except OvergrownError as grown:
-                return Outcome(
-                    mutant, instance.name, f"already {grown} instead of {pin.distinct:,}", runs, declared
-                )
+                how = f"already {grown} instead of {pin.distinct:,}"
+                return Outcome(mutant, instance.name, how, runs, declared)
             if result.verdict is Verdict.BROKEN and not result.distinct and _is_syntax(result):
-                raise RunnerError(
-                    f"the mutant is no TLA+: {mutant.name}: {'; '.join(result.problems)[:300]}", Exit.BROKEN
-                )
+                problems = "; ".join(result.problems)[:300]
+                raise RunnerError(f"the mutant is no TLA+: {mutant.name}: {problems}", Exit.BROKEN)
             if result.verdict is Verdict.TIMEOUT:
                 continue
-            how = noticed(pin, result)
-            if how is not None:
-                return Outcome(mutant, instance.name, how, runs, declared)
+            how_noticed = noticed(pin, result)
+            if how_noticed is not None:
+                return Outcome(mutant, instance.name, how_noticed, runs, declared)
         return Outcome(
             mutant, None, "nobody noticed" if runs else "no instance is cheap enough to ask", runs, declared
         )
+
+    def run(self, mutant: Mutant, instance: Instance, pin: Pin) -> Result:
+        """Run an instance with the mutated module; :class:`OvergrownError` as soon as that tells."""
+        sources = dict(self.sources[instance.name])
+        sources[mutant.module] = apply_change(sources[mutant.module], mutant.place, mutant.change)
+
+        def watch(output: Output) -> None:
+            # The original ends, well or badly, at so many states; one that goes on is another.
+            if output.distinct > pin.distinct:
+                raise OvergrownError(output.distinct)
+
+        def run(config: Config) -> Result:
+            return run_tlc(
+                sources,
+                instance.module_name,
+                config,
+                small=pin.distinct < SMALL,
+                timeout=MUTANT_SECONDS,
+                watch=watch,
+            )
+
+        return run_named(run, instance.read_config(), instance.violates)
 
 
 def _is_syntax(result: Result) -> bool:

@@ -12,8 +12,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from tla.runner.closure import references
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.java import find_toolbox
 
@@ -88,13 +89,17 @@ class Tree:
     declarations: tuple[Declaration, ...]
     by_name: Mapping[tuple[str, str], Definition] = field(factory=dict)
     """By (module, name)."""
+    visible: tuple[str, ...] = ()
+    """The modules whose names the root module sees unprefixed, itself first."""
 
     def find(self, name: str) -> Definition | None:
-        """The definition that ``name`` means in the root module: its own, else an extended one."""
-        own = self.by_name.get((self.root, name))
-        if own is not None:
-            return own
-        return next((one for (_, other), one in self.by_name.items() if other == name), None)
+        """The definition that ``name`` means in the root module: its own, else an extended one.
+
+        A module that is only instantiated under a name (``T == INSTANCE Term``) doesn't count: its
+        ``Next`` is ``T!Next``.
+        """
+        found = (self.by_name.get((module, name)) for module in self.visible)
+        return next((one for one in found if one is not None), None)
 
 
 class _Reader:
@@ -200,4 +205,17 @@ def parse_tree(sources: Mapping[str, str], root: str) -> Tree:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise RunnerError(f"SANY refuses {root}: {' '.join(lines[-6:])}", Exit.BROKEN)
     # SANY's own export, of our own modules: nothing of it comes from a stranger.
-    return _Reader(ET.fromstring(done.stdout[start:])).tree()  # noqa: S314
+    tree = _Reader(ET.fromstring(done.stdout[start:])).tree()  # noqa: S314
+    return evolve(tree, visible=tuple(visible_modules(sources, root)))
+
+
+def visible_modules(sources: Mapping[str, str], root: str) -> list[str]:
+    """The root module and what it extends or instantiates without a name, directly or not."""
+    found: list[str] = []
+    queue = [root]
+    while queue:
+        module = queue.pop(0)
+        if module not in found and module in sources:
+            found.append(module)
+            queue.extend(references(sources[module], named=False))
+    return found

@@ -336,11 +336,7 @@ def run_instance(
     tools: Toolbox | None = None,
     heap_megabytes: int = 2048,
 ) -> Result:
-    """Run a declared instance, by its own configuration or another.
-
-    Where TLC does not say which of several temporal properties failed, the declared one runs again
-    alone: if it fails, it is the one; otherwise the name stays ``?``, which no declaration matches.
-    """
+    """Run a declared instance, by its own configuration or another."""
     config = config or instance.read_config()
     sources = sources_of(instance.module, list(library))
 
@@ -358,9 +354,18 @@ def run_instance(
             heap_megabytes=heap_megabytes,
         )
 
+    return run_named(run, config, instance.violates)
+
+
+def run_named(run: Callable[[Config], Result], config: Config, wanted: str | None) -> Result:
+    """Run, and where TLC does not say which property failed, see whether it is the wanted one.
+
+    If that one alone fails, it is the one; otherwise the name stays ``?``, which no declaration
+    matches.
+    """
     result = run(config)
-    if result.verdict is Verdict.VIOLATION and result.violated == "?" and instance.violates is not None:
-        alone = run(config.only(instance.violates))
+    if result.verdict is Verdict.VIOLATION and result.violated == "?" and wanted is not None:
+        alone = run(config.only(wanted))
         if alone.verdict is Verdict.VIOLATION:
             return alone
     return result

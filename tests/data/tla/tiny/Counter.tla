@@ -41,6 +41,7 @@ Increment(w) ==
 
 Reset ==
   /\ count = MAX
+  /\ count >= 0                 \* always so: a guard that nobody can miss
   /\ count' = 0
   /\ step' = Named("Reset", "")
   /\ UNCHANGED seen
