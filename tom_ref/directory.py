@@ -7,7 +7,7 @@ from attrs import define, field
 from tom_ref import constants
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Descriptor
-from tom_ref.identity import verify_descriptor
+from tom_ref.identity import newer, verify_descriptor
 
 QUERY_PAUSE = 2_000
 """ms between two rounds of asking for the same descriptor."""
@@ -26,18 +26,20 @@ class Directory:
         return self._descriptors.get(node_id)
 
     def learn(self, descriptor: Descriptor, now: int, linked: tuple[bytes, ...] = ()) -> bool:
-        """Verify and keep a descriptor; ``False`` when the one held is as new (TOM-ID).
+        """Verify and keep a descriptor; ``False`` when the one held is at least as new (TOM-ID-033).
 
-        Raises ``ProtocolError`` when it isn't valid.  A node's VRF key never changes (``bad_key``).
+        Raises ``ProtocolError`` when it isn't valid, or changes a key that never changes (TOM-ID-035).
         """
         held = self._descriptors.get(descriptor.node_id)
-        if descriptor.node_id == self.own_id:
-            return False
-        if held is not None and descriptor.created_at <= held.created_at:
+        if descriptor == held or descriptor.node_id == self.own_id:
             return False
         verify_descriptor(descriptor, now)
-        if held is not None and held.vrf_key != descriptor.vrf_key:
-            raise ProtocolError(Reason.BAD_KEY, "the VRF key of a node never changes")
+        try:
+            newer(held, descriptor)
+        except ProtocolError as error:
+            if error.reason is Reason.STALE:
+                return False
+            raise
         self._descriptors.pop(descriptor.node_id, None)
         while len(self._descriptors) >= constants.MAX_DESCRIPTORS:
             oldest = next(iter(node for node in self._descriptors if node not in linked), None)
