@@ -15,6 +15,9 @@ NoCuts == {}
 CutsAC == {{}, {"a"}, {"c"}}
 CutsAll == {{}, {"a"}, {"c"}, {"r"}, {"s"}}
 
+\* One tick less than TtlBound: the bound is tight.
+TtlBoundLess == \A n \in copy \intersect up : now <= born + Limit - 1
+
 NeverWrite == step.name # "Write"
 NeverWriteAhead == step.name # "WriteAhead"
 NeverSend == step.name # "Send"

@@ -4,7 +4,7 @@
 (*                                                                         *)
 (* Nodes: the sender "s", the recipient "r", the honest relays of the      *)
 (* message's term (Relays; those in First are its custodians, ranks 1 and  *)
-(* 2, the others come after), and, where BYZ holds, a relay that lies: it   *)
+(* 2, the others come after), and, where BYZ holds, a relay that lies: it  *)
 (* never purges, replays the message to anybody at any time, forges        *)
 (* receipts and keeps true ones to replay them.                            *)
 (*                                                                         *)
