@@ -11,8 +11,11 @@ fail() {
 }
 
 find_python() {
-    local candidate
-    for candidate in ${TOM_PYTHON:-} python3.11 python3.12 python3.13 python3.14 python3; do
+    local candidate candidates=(python3.11 python3.12 python3.13 python3.14 python3)
+    if [[ -n "${TOM_PYTHON:-}" ]]; then
+        candidates=("$TOM_PYTHON")
+    fi
+    for candidate in "${candidates[@]}"; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             command -v "$candidate"
