@@ -271,3 +271,17 @@ def test_a_lost_session_table_does_not_stop_a_node() -> None:
     frame = codec.encode_frame(Refusal(message, "unknown_session"))
     net.do("A", FrameReceived(net["A"].links["C"], frame))
     assert [report.detail for report in net.events("A", Event.REROUTED)][-1] == "unknown_session"
+
+
+def test_nobody_dials_a_node_it_is_linked_to() -> None:
+    """TOM-LINK-094: neither with an open link nor while a dial is under way."""
+    net = Network("A", "B")
+    address = (Address(Transport.TCP, "127.0.0.1:1"),)
+    net.do("A", AddPeer(net["B"].id, address, relay=True))
+    assert len(net.dials("A")) == 1
+    net.do("A", AddPeer(net["B"].id, address, relay=True))
+    net.do("A", SendMessage(net["A"].node.next_handle, net["B"].id, b"x", 60_000))
+    net.connect("B", "A")
+    net.run()
+    net.pass_time(constants.RETRY_MAX)
+    assert len(net.dials("A")) == 1

@@ -58,7 +58,9 @@ from tom_ref.inputs import (
 )
 from tom_ref.node import Node, subnet_id
 from tom_ref.validate import (
+    check_envelope,
     check_receipt,
+    check_trail,
     message_id,
     retention_end,
     signed_header,
@@ -1000,3 +1002,23 @@ def test_a_node_begins_with_what_fits() -> None:
     for table in Table:
         with pytest.raises(ProtocolError):
             Node(identity, subnet=SUBNET, entropy=entropy, now=START, records=[(table, b"k", b"\x01junk")])
+
+
+def test_signatures_cover_the_received_bytes_and_times_do_not_matter() -> None:
+    """TOM-DELIVERY-006, 012: the header's meaning is not encoded anew; a trail's times may run backwards."""
+    net = triangle()
+    net.send("A", "B")
+    envelope = sent_envelope(net)
+    other_meaning = evolve(envelope, header=evolve(envelope.header, hop_limit=9))
+    assert check_envelope(other_meaning, net["C"].id, net["A"].id, SUBNET, net.now) == message_id(
+        envelope.header_bytes
+    )
+    message, own = message_id(envelope.header_bytes), envelope.trail[0]
+    earlier = own.arrived_at - 1_000_000
+    stamp = Stamp(
+        earlier,
+        net["B"].id,
+        net["C"].identity.signing_key.sign(signed_stamp(message, own, earlier, net["B"].id)),
+    )
+    trail = (own, stamp)
+    assert check_trail(envelope.header, message, trail) == (net["A"].id, net["C"].id, net["B"].id)

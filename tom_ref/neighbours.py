@@ -101,7 +101,11 @@ class Neighbours:
     def add(self, peer: bytes, addresses: tuple[Address, ...], *, relay: bool) -> None:
         """Learn how a peer is reached."""
         held = self._wanted.get(peer)
-        self._wanted[peer] = _Wanted(addresses, relay or (held is not None and held.lasting))
+        if held is None:
+            self._wanted[peer] = _Wanted(addresses, relay)
+        else:
+            held.addresses = addresses
+            held.lasting = held.lasting or relay
         if relay and peer not in self.relays:
             self.relays.append(peer)
 
