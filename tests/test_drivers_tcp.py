@@ -206,6 +206,21 @@ async def test_the_second_address_serves_when_the_first_does_not() -> None:
             assert not steps.of(DialFailed)
 
 
+async def test_two_nodes_that_dial_each_other_at_once_keep_one_link_and_it_works() -> None:
+    with trio.fail_after(DEADLINE):
+        for _ in range(5):
+            async with open_node(None, listen=ANYWHERE) as one, open_node(None, listen=ANYWHERE) as other:
+                one.add_peer(str(other.address), relay=True)
+                other.add_peer(str(one.address), relay=True)
+                deliveries = [await one.send(other.id, b"x"), await other.send(one.id, b"x")]
+                for delivery in deliveries:
+                    await delivery.delivered()
+                while {len(node._runner.channels) for node in (one, other)} != {1}:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                await (await one.send(other.id, b"y")).delivered()
+                await (await other.send(one.id, b"y")).delivered()
+
+
 # --- accepting ------------------------------------------------------------------------------------------
 
 

@@ -308,6 +308,20 @@ async def test_after_a_restart_undelivered_messages_go_on_and_unacknowledged_one
                 assert scope.cancelled_caught, "what was acknowledged is not shown again"
 
 
+async def test_a_relay_that_comes_back_is_found_again(tmp_path: Path) -> None:
+    with trio.fail_after(DEADLINE):
+        async with open_node(tmp_path / "relay.tom", listen=ANYWHERE) as relay:
+            address = str(relay.address)
+        run_relay = partial(open_node, tmp_path / "relay.tom", listen=address.partition("@")[2])
+        async with open_node(None, relays=[address]) as alice, open_node(None, relays=[address]) as bob:
+            async with run_relay():
+                await (await alice.send(bob.id, b"before")).delivered()
+            delivery = await alice.send(bob.id, b"meanwhile")
+            async with run_relay():
+                await delivery.delivered()
+            assert [(await bob.receive()).content for _ in range(2)] == [b"before", b"meanwhile"]
+
+
 async def test_a_second_node_with_the_same_secret_is_refused_while_the_first_runs(tmp_path: Path) -> None:
     async with open_node(tmp_path / "a.tom") as first:
         with pytest.raises(ProtocolError) as refused:

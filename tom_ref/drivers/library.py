@@ -31,7 +31,7 @@ import os
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
@@ -536,7 +536,7 @@ class OpenNode:
     async def _finish(self) -> None:
         """Carry out what is under way, say goodbye to the peers."""
         with trio.move_on_after(SHUTDOWN_TIME):
-            if not self._runner.stopped:
+            with suppress(NodeStoppedError):
                 await self._runner.carried_out()
             async with trio.open_nursery() as nursery:
                 for channel in self._runner.channels:

@@ -19,6 +19,7 @@ from typing import Final, Self
 from tom_ref.constants import Purpose
 from tom_ref.crypto import Entropy, Secret32, draw_secret
 from tom_ref.drivers.errors import SecretFileError
+from tom_ref.drivers.files import sync_folder
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.identity import decode_secret_file, encode_secret_file
 
@@ -82,7 +83,7 @@ def create(path: str | os.PathLike[str], secret: Secret32, passphrase: str | Non
         finally:
             with contextlib.suppress(OSError):
                 draft.unlink()
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except FileExistsError:
         raise SecretFileError(f"{target} exists already; it was left as it is.") from None
     except OSError as error:
@@ -166,11 +167,3 @@ def _lock(target: Path, descriptor: int) -> None:
         same = False
     if not same:
         raise SecretFileError(f"The secret file {target} was replaced while it was opened; try again.")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

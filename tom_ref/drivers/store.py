@@ -34,6 +34,7 @@ from tom_ref.drivers.errors import (
     StoreMismatchError,
     StoreReadOnlyError,
 )
+from tom_ref.drivers.files import sync_folder
 from tom_ref.effects import Persist, Table
 
 SCHEMA_VERSION: Final = 1
@@ -219,6 +220,8 @@ class Store:
         """Make the file for its owner only, before SQLite makes it for all; its log takes over the mode."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            if os.fstat(descriptor).st_size == 0:
+                sync_folder(path.parent)
         except OSError as error:
             kind = StoreReadOnlyError if isinstance(error, PermissionError) else StoreError
             kind = StoreReadOnlyError if error.strerror and "Read-only" in error.strerror else kind
