@@ -21,6 +21,6 @@ VARIABLES
   second
 INSTANCE Chain WITH
   Both <- {"h2"}, Odd <- {"h1"}, Even <- {"h4"}, Late <- {"z"}, F <- 0, S <- 3, Q <- 2, Blocks <- 1..3,
-  VOUCH <- 1, EARLY <- FALSE, KEEP <- TRUE
+  VOUCH <- 1, EARLY <- FALSE, KEEP <- TRUE, GOON <- TRUE
 IndInit == IndInv
 ==============================================================================

@@ -37,7 +37,9 @@ CONSTANTS
   \* @type: Bool;
   EARLY,        \* (twin) a record is taken when notarized
   \* @type: Bool;
-  KEEP          \* the vote memory of a term outlives the move to the next one
+  KEEP,         \* whoever holds record t + 1 never votes in term t
+  \* @type: Bool;
+  GOON          \* term 2 goes on to vote on term 3 (a bound of the instance)
 VARIABLES
   \* @type: Int -> Int;
   par,
@@ -67,7 +69,7 @@ Init ==
   /\ rec = [h \in Members |-> 0]
   /\ second = [r \in Blocks |-> [h \in Members |-> 0]]
 Vote(h, b, p) ==
-  /\ rec[h] = 0
+  /\ KEEP => rec[h] = 0
   /\ b > last[h] /\ p < b /\ par[b] \in {-1, p} /\ Ntz(p) /\ Ht(p) >= lock[h]
   /\ par' = [par EXCEPT ![b] = p]
   /\ anc' = [anc EXCEPT ![b] = anc[p] \union {p}]
@@ -91,18 +93,11 @@ CatchUp(h, r) ==
   /\ Cardinality({ g \in V1 : rec[g] = r }) + F >= VOUCH
   /\ rec' = [rec EXCEPT ![h] = r]
   /\ UNCHANGED <<par, anc, votes, last, lock, second>>
-\* (twin) a validator that gave up the record it held votes in term 1 again
-Fall(h) ==
-  /\ ~KEEP /\ h \in V1 /\ rec[h] # 0
-  /\ rec' = [rec EXCEPT ![h] = 0]
-  /\ last' = [last EXCEPT ![h] = 0] /\ lock' = [lock EXCEPT ![h] = 0]
-  /\ UNCHANGED <<par, anc, votes, second>>
 VoteNext(h, r, x) ==
-  /\ rec[h] = r /\ h \in V(r) /\ second[r][h] = 0
+  /\ GOON /\ rec[h] = r /\ h \in V(r) /\ second[r][h] = 0
   /\ second' = [second EXCEPT ![r][h] = x]
   /\ UNCHANGED <<par, anc, votes, last, lock, rec>>
 Next == \/ \E h \in V1, b \in Blocks, p \in Blocks0 : Vote(h, b, p)
-        \/ \E h \in V1 : Fall(h)
         \/ \E h \in Members, r \in Blocks : \/ Take(h, r) \/ CatchUp(h, r)
                                             \/ \E x \in {1, 2} : VoteNext(h, r, x)
 Spec == Init /\ [][Next]_vars
