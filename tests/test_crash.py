@@ -56,6 +56,8 @@ async def peer(path: str, relay: str, other: str, run: str) -> None:
 async def show(node: OpenNode) -> None:
     async for message in node:
         say("shown", id=message.id.hex(), content=message.content.decode(), again=message.again)
+        # An application takes its time with a message; then the loop comes back and acknowledges it.
+        await trio.sleep(0.005)
 
 
 async def listen(sending: trio.CancelScope, everything: trio.CancelScope) -> None:
@@ -104,6 +106,7 @@ class Life:
         self.process = process
         self.records = records
         self.lines = 0
+        self.shown = 0
 
     async def read(self) -> None:
         """Note every whole line until the process is gone."""
@@ -113,10 +116,11 @@ class Life:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 self.lines += 1
+                self.shown += b'"shown"' in line
                 self.records.note(line)
 
-    async def until_lines(self, count: int) -> None:
-        while self.lines < count:
+    async def until(self, *, lines: int = 0, shown: int = 0) -> None:
+        while self.lines < lines or self.shown < shown:
             await self.records.changed.wait()
 
 
@@ -128,8 +132,11 @@ async def live_and_die(
         life = Life(await start(str(number)), records)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(life.read)
-            if chance.random() < 0.8:
-                await life.until_lines(chance.randint(1, 40))
+            moment = chance.random()
+            if moment < 0.4:
+                await life.until(shown=chance.randint(1, 5))
+            elif moment < 0.8:
+                await life.until(lines=chance.randint(1, 40))
                 await trio.sleep(chance.random() * 0.02)
             else:
                 await trio.sleep(chance.random() * 0.8)
@@ -180,7 +187,7 @@ async def survive(folder: Path, seed: int, kills: int) -> tuple[Records, dict[Me
                 players.start_soon(play, *names)
                 players.start_soon(play, *names[::-1])
             for life in lives:
-                await life.until_lines(5)
+                await life.until(lines=5)
                 assert life.process.stdin is not None
                 await life.process.stdin.send_all(b"finish\n")
             with trio.fail_after(SETTLED_WITHIN):
@@ -209,8 +216,8 @@ async def test_peers_that_are_killed_again_and_again_lose_nothing_and_repeat_not
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
 async def test_peers_that_are_killed_many_more_times(tmp_path: Path, seed: int) -> None:
-    records, keys = await survive(tmp_path, seed=seed, kills=25)
-    check(records, keys, kills=25)
+    records, keys = await survive(tmp_path, seed=seed, kills=15)
+    check(records, keys, kills=15)
     assert records.again > 0, "no kill fell between showing and acknowledging: the test proves little"
 
 
