@@ -9,7 +9,7 @@
 (*   under which eligibility after ELIG terms is enough, and it is swept.     *)
 (* - The draft is a ranking by hash: for each term any order (`rank`).        *)
 (* - An id registered in term t is in record t + 1 ("admitted t + 1").        *)
-(* Rules: TOM-ROLES-056 .. 062 (admission), 070 .. 083 (draft, roles, duty).  *)
+(* Rules: TOM-ROLES-063 .. 067 (admission), 072 .. 083.                      *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

@@ -12,7 +12,7 @@
 (*   vouched for by the heartbeats of VOUCH validators it last knew;          *)
 (* - Join: a newcomer (late joiner) takes the record of its invitation,       *)
 (*   cross-checked: its inviter and two more members, VOUCH ids in all.       *)
-(* Rules: TOM-ROLES-037 .. 040 (terms), 052 .. 055 (catching up).             *)
+(* Rules: TOM-ROLES-016 .. 018, 038, 058 .. 062 (catching up).               *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

@@ -3,8 +3,8 @@
 (* themselves, each with its own view: the records it holds, whom it has      *)
 (* heard lately, what it would like its own weight to be.  The hash is a      *)
 (* random oracle: any ranking per (seed, id, draw).                           *)
-(* An id of weight 2 has two draws and counts the better (TOM-ROLES-071).     *)
-(* Rules: TOM-ROLES-070 .. 076.                                               *)
+(* An id of weight 2 has two draws and counts the better (TOM-ROLES-073).     *)
+(* Rules: TOM-ROLES-072 .. 076.                                              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

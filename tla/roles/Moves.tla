@@ -11,7 +11,7 @@
 (* Restart: crash and restart; the moves signed and the home are on disk.     *)
 (* Heal: a member whose child dissolves leaves it, by signature, and joins    *)
 (* another.                                                                   *)
-(* Rules: TOM-ROLES-089 .. 103.                                               *)
+(* Rules: TOM-ROLES-088 .. 108.                                              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

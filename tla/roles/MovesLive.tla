@@ -9,7 +9,7 @@
 (* - Found: the founder lists members whose move it received; before CALM any *)
 (*   of them, after it all living ones without a home that have signed.       *)
 (* - Join: one left over enters a live child by an ordinary join.             *)
-(* Rules: TOM-ROLES-089 .. 103.                                               *)
+(* Rules: TOM-ROLES-088 .. 104.                                              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

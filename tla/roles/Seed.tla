@@ -4,7 +4,7 @@
 (* outcome is the tuple of everything that enters it and that anyone can      *)
 (* vary.  Two symbols are equal only if everything hashed is equal.           *)
 (* - The leader order of a term is random: the next leader is any member that *)
-(*   has not led in this round (TOM-ROLES-018).                               *)
+(*   has not led in this round (TOM-ROLES-021).                               *)
 (* - A liar knows all its own outcomes when its turn comes (in fact before),  *)
 (*   and may publish one, or let its turn pass.                               *)
 (* - An honest leader's VRF output (`beta`) is unknown until it proposes.     *)
@@ -12,7 +12,7 @@
 (*   an honest leader has proposed can be made to fail.                       *)
 (* - The content of a record (which joins, which deliveries) is the           *)
 (*   proposer's free choice: Contents.                                        *)
-(* Rules: TOM-ROLES-063 .. 069 (seed), 018, 019 (leaders).                    *)
+(* Rules: TOM-ROLES-068 .. 071 (seed), 021, 022 (leaders), 010.              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

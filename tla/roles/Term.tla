@@ -16,7 +16,7 @@
 (*   early, late, to some or not at all; an honest leader's behaviours are    *)
 (*   among these.                                                             *)
 (* TermKnow, with explicit knowledge, clocks and crashes, refines this model. *)
-(* Rules: TOM-ROLES-022 .. 033 (vote rule), 034 .. 036 (finality).            *)
+(* Rules: TOM-ROLES-030 .. 039 (vote rule), 040 .. 045 (finality).           *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

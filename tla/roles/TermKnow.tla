@@ -18,7 +18,7 @@
 (*   until the next record;                                                   *)
 (* - Adopt: h holds a proof of finality and takes the new record, and with it *)
 (*   the roles; a late joiner is one that learns, and adopts, late.           *)
-(* Rules: TOM-ROLES-022 .. 040.                                               *)
+(* Rules: TOM-ROLES-023 .. 045.                                              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

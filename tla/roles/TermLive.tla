@@ -9,7 +9,7 @@
 (*   those that every honest validator knows.  In a slot of an honest leader  *)
 (*   the liars may show one hidden block to some validators after the         *)
 (*   proposal went out (Surprise); it is known to all in the next slot.       *)
-(* Rules: TOM-ROLES-018, 019, 034 .. 036.                                     *)
+(* Rules: TOM-ROLES-018, 019 .. 022, 041.                                    *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);

@@ -9,7 +9,7 @@
 (* Everything Term says of liars, loss, skew and crashes holds here.  The     *)
 (* twin in which old slots may be voted in breaks the reordering, and lives   *)
 (* in Term and TermKnow.                                                      *)
-(* Rules: TOM-ROLES-022 .. 036.                                               *)
+(* Rules: TOM-ROLES-030 .. 045.                                              *)
 EXTENDS Integers, FiniteSets, roles_typedefs
 CONSTANTS
   \* @type: Set(Str);
