@@ -70,6 +70,14 @@ from tom_ref.timers import Timer, Timers
 from tom_ref.validate import check_envelope, message_id
 
 
+_SESSION_LOST: Final = {
+    Reason.UNKNOWN_SESSION.value,
+    Reason.UNKNOWN_PREKEY.value,
+    Reason.TOO_MANY_SKIPPED.value,
+}
+"""Refusals after which the next message begins a new session (TOM-SESSION-055)."""
+
+
 class Node:
     """One node of ToM, without I/O.
 
@@ -401,7 +409,7 @@ class Node:
         pending = self._sending.refused(frame.message_id, previous[0])
         if pending is not None:
             step.report(Event.REROUTED, previous[0], frame.message_id, frame.reason)
-            if frame.reason == Reason.UNKNOWN_SESSION.value:
+            if frame.reason in _SESSION_LOST:
                 self._conversations.doubt(step, pending.recipient, pending.content)
             self._attempt_another_way(step, pending)
             return
