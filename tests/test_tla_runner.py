@@ -615,6 +615,7 @@ def test_sany_refusal_is_an_error():
         parse_tree({"G": "---- MODULE G ----\nA == \n====\n"}, "G")
 
 
+@pytest.mark.slow
 def test_mutants_noticed_survivors_and_declared_equivalents(tmp_path, instances, pins):
     assert len(mutants_of(instances, DATA, None)) == 8
     outcomes, code = mutate(

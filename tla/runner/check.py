@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import frozen
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -64,7 +65,8 @@ class Report:
     uncovered: tuple[str, ...]
     """``module: action`` for every action of a main model that was never taken."""
     seconds: float
-    extra: Mapping[str, Any] = field(factory=dict)
+    processor_seconds: float = 0.0
+    """Of all TLC processes together: what the run costs, whatever else the machine does."""
 
     @property
     def exit(self) -> Exit:
@@ -224,6 +226,7 @@ def run_many(
     library = library_of(root)
     covered = wants_coverage(instances, pins) if coverage else set()
     begin = time.monotonic()
+    spent = _children_seconds()
     done: dict[str, Judged] = {}
     with Reporter(len(instances), console) as reporter, ThreadPoolExecutor(max_workers=workers) as pool:
 
@@ -262,7 +265,13 @@ def run_many(
             PROCESSES.stop()
             raise
     report = tuple(done[instance.name] for instance in instances)
-    return Report(report, tuple(uncovered_actions(report, covered)), time.monotonic() - begin)
+    uncovered = tuple(uncovered_actions(report, covered))
+    return Report(report, uncovered, time.monotonic() - begin, _children_seconds() - spent)
+
+
+def _children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def uncovered_actions(judged: Iterable[Judged], covered: set[str]) -> list[str]:
@@ -350,7 +359,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print(f"coverage: {text}", style="red", markup=False, highlight=False)
     total = sum(judged.pin.distinct for judged in report.judged)
     console.print(
-        f"{len(report.judged)} instances, {total:,} distinct states, {report.seconds:.0f} s: "
+        f"{len(report.judged)} instances, {total:,} distinct states, {report.seconds:.0f} s "
+        f"({report.processor_seconds:.0f} s of processor time): "
         + (
             "all as declared and pinned"
             if report.exit is Exit.OK
@@ -369,6 +379,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
     """Everything in the report, for other programs."""
     return {
         "seconds": round(report.seconds, 1),
+        "processor_seconds": round(report.processor_seconds, 1),
         "exit": int(report.exit),
         "uncovered": list(report.uncovered),
         "instances": [

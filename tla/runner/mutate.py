@@ -24,7 +24,7 @@ from tla.runner.closure import library_of, sources_of
 from tla.runner.config import Config
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance
-from tla.runner.manifest import Pin
+from tla.runner.manifest import Pin, sha256_of
 from tla.runner.output import Output
 from tla.runner.sany import Place, parse_tree
 from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_named, run_tlc
@@ -214,8 +214,12 @@ class Arena:
         self, instances: Sequence[Instance], root: Path, pins: Mapping[str, Pin], limit: int
     ) -> None:
         library = library_of(root)
-        self.instances = instances
         self.pins = pins
+        # An instance that changed since it was pinned would notice its own change.
+        self.instances = [
+            one for one in instances if one.name in pins and pins[one.name].sha256 == sha256_of(one, library)
+        ]
+        self.stale = len(instances) - len(self.instances)
         self.limit = limit
         self.sources = {one.name: sources_of(one.module, library) for one in instances}
         self.equivalents = read_equivalents(root)
@@ -232,9 +236,12 @@ class Arena:
             except OvergrownError as grown:
                 how = f"already {grown} instead of {pin.distinct:,}"
                 return Outcome(mutant, instance.name, how, runs, declared)
-            if result.verdict is Verdict.BROKEN and not result.distinct and _is_syntax(result):
+            if result.verdict is Verdict.BROKEN and not result.distinct:
+                # A guard cannot spoil parsing, configuration or the initial states: this is our own mistake.
                 problems = "; ".join(result.problems)[:300]
-                raise RunnerError(f"the mutant is no TLA+: {mutant.name}: {problems}", Exit.BROKEN)
+                raise RunnerError(
+                    f"{instance.name} cannot be run with {mutant.name}: {problems}", Exit.BROKEN
+                )
             if result.verdict is Verdict.TIMEOUT:
                 continue
             how_noticed = noticed(pin, result)
@@ -265,12 +272,6 @@ class Arena:
             )
 
         return run_named(run, instance.read_config(), instance.violates)
-
-
-def _is_syntax(result: Result) -> bool:
-    return any(
-        "Parse Error" in text or "Parsing or semantic analysis failed" in text for text in result.problems
-    )
 
 
 def sample_of(mutants: Sequence[Mutant], number: int | None, seed: int) -> list[Mutant]:
@@ -310,7 +311,8 @@ def mutate(
     if not chosen:
         raise RunnerError("no guard to mutate: is there an instance of kind main?")
     arena = Arena(instances, root, pins, limit)
-    console.print(f"{len(chosen)} of {len(everything)} mutants", highlight=False)
+    stale = f"; {arena.stale} instances without a current pin are not asked" if arena.stale else ""
+    console.print(f"{len(chosen)} of {len(everything)} mutants{stale}", highlight=False)
     with Reporter(len(chosen), console) as reporter, ThreadPoolExecutor(max_workers=workers) as pool:
 
         def one(mutant: Mutant) -> Outcome:
