@@ -128,6 +128,7 @@ def test_one_secret_serves_one_node_at_a_time_whatever_the_path(path: Path) -> N
 
 
 def test_another_process_is_kept_out_until_the_first_ends_however_it_ends(path: Path) -> None:
+    """TOM-ID-044."""
     secret_file.create(path, SECRET, None, ENTROPY)
     script = textwrap.dedent(
         f"""

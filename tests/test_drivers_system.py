@@ -120,6 +120,7 @@ def hkdf_by_hand(seed: bytes, info: bytes, size: int) -> bytes:
 
 
 def test_deterministic_entropy_is_the_documented_formula() -> None:
+    """TOM-NOTATION-012."""
     seed = bytes(range(32))
     entropy = DeterministicEntropy(seed)
     label, purpose = b"ToM/1 test entropy", b"link/ping"

@@ -209,6 +209,30 @@ def test_a_record_of_an_unknown_kind_is_refused(path: Path) -> None:
         store.load()
 
 
+def test_the_sessions_of_a_copied_store_are_erased_and_all_else_is_kept(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TOM-SESSION-038: a session continued from an earlier state would use keys twice."""
+    with Store(path, NODE) as store:
+        store.apply([put(b"p", b"old keys", Table.SESSION), put(b"m", b"message")], NOW)
+    backup = path.read_bytes()
+    with Store(path, NODE) as store:
+        assert len(store.load()) == 2, "the same file is no copy"
+        store.apply([put(b"p", b"new keys", Table.SESSION)], NOW)
+    moved = path.rename(path.with_name("moved"))
+    with Store(moved, NODE) as store:
+        assert len(store.load()) == 2, "nor is one under another name"
+    path.write_bytes(backup)
+    path.chmod(0o600)
+    with Store(path, NODE) as store:
+        assert store.load() == [(Table.PENDING, b"m", b"message")]
+        assert b"old keys" not in bytes_on_disk(path)
+        store.apply([put(b"p", b"fresh keys", Table.SESSION)], NOW)
+    assert "its sessions were erased" in caplog.text
+    with Store(path, NODE) as store:
+        assert len(store.load()) == 2
+
+
 def test_a_folder_in_the_files_place_and_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError):
         Store(tmp_path, NODE)

@@ -6,6 +6,9 @@ writes all its changes in one transaction, and only then carries out the other e
 the disk is busy with one group, in a worker thread, the next one fills.  So the number of steps that share a
 commit grows with the load by itself, and nothing leaves the node before what it depends on is on disk.
 
+The commit runs in a thread: throughput is the same as without (both wait for the disk), but links, timers and
+the next steps go on meanwhile, for the 4 ms of a small commit as for the 40 ms of one with megabytes.
+
 A commit that fails stops the node for good (:class:`NodeStoppedError`): memory and disk must not drift apart.
 
 Every queue is bounded: sources of inputs wait in :meth:`Runner.room` while a group is full.

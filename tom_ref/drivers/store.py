@@ -10,15 +10,19 @@ What the database promises
   commit, so that keys and messages are gone when the protocol says they are.  What a disk keeps below
   its file system (worn blocks, snapshots, backups) is out of any program's reach.
 - The secret is not in here.  **Never put back an old copy of a store**: it would use message keys a second
-  time.  Losing the store is harmless by comparison; the secret file alone is what a backup needs.
+  time.  Losing the store is harmless by comparison; the secret file alone is what a backup needs.  A copy
+  is usually recognised by its inode, and its sessions are erased (TOM-SESSION-038); a copy written into the
+  very file, or a restored image of the whole disk, can't be recognised.
 
 A store belongs to one node id and remembers the last time it was written, so that the node's clock never goes
-back, not even across a restart: what was erased because its time was over can't become young again.
+back, not even across a restart: what was erased because its time was over can't become young again
+(TOM-PURGE-007).
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import stat
@@ -36,6 +40,8 @@ from tom_ref.drivers.errors import (
 )
 from tom_ref.drivers.files import sync_folder
 from tom_ref.effects import Persist, Table
+
+_LOG: Final = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 1
 """What ``user_version`` holds."""
@@ -144,7 +150,8 @@ class Store:
     def apply(self, persists: Iterable[Persist], now: int) -> None:
         """Write the changes of ``persists``, made at ``now`` (ms) or before, in one transaction.
 
-        They are safely on disk when this returns.  When it raises :class:`StoreError` nothing has changed.
+        They are safely on disk when this returns (TOM-DELIVERY-050).  When it raises :class:`StoreError`
+        nothing has changed.
         """
         changes = _merged(persists)
         written = [(table.value, key, value) for (table, key), value in changes.items() if value is not None]
@@ -271,8 +278,22 @@ class Store:
                 f"The store {self._name} belongs to another node than the secret file. Put the two that "
                 "belong together side by side, or move the store away to begin a new one."
             )
+        if self._is_a_copy():
+            _LOG.warning("The store %s is a copy: its sessions were erased, new ones will begin.", self._name)
+            execute("BEGIN IMMEDIATE")
+            execute("DELETE FROM records WHERE kind = ?", (Table.SESSION.value,))
+            execute("UPDATE about SET inode = ?", (self._inode(),))
+            execute("COMMIT")
         self._residue = True
         self.checkpoint()
+
+    def _inode(self) -> int:
+        return 0 if self.path is None else self.path.stat().st_ino
+
+    def _is_a_copy(self) -> bool:
+        """Whether this is not the file that was written last time, but one made from it."""
+        (inode,) = self._database.execute("SELECT inode FROM about").fetchone()
+        return bool(inode != self._inode())
 
     def _create(self) -> None:
         execute = self._database.execute
@@ -281,8 +302,10 @@ class Store:
             "CREATE TABLE records (kind TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL,"
             " PRIMARY KEY (kind, key)) WITHOUT ROWID"
         )
-        execute("CREATE TABLE about (node_id BLOB NOT NULL, last_time INTEGER NOT NULL)")
-        execute("INSERT INTO about VALUES (?, 0)", (self._node_id,))
+        execute(
+            "CREATE TABLE about (node_id BLOB NOT NULL, last_time INTEGER NOT NULL, inode INTEGER NOT NULL)"
+        )
+        execute("INSERT INTO about VALUES (?, 0, ?)", (self._node_id, self._inode()))
         execute(f"PRAGMA application_id = {APPLICATION_ID}")
         execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         execute("COMMIT")

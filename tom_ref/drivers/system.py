@@ -95,13 +95,13 @@ class VirtualClock:
 
 
 def system_entropy(purpose: str, size: int) -> bytes:
-    """``size`` bytes from the operating system's generator, whatever the purpose."""
+    """``size`` bytes from the operating system's generator, whatever the purpose (TOM-NOTATION-008)."""
     del purpose
     return os.urandom(size)
 
 
 class DeterministicEntropy:
-    """Entropy of the deterministic test profile: every draw follows from a seed.  Never for real use.
+    """Entropy of the deterministic test profile (TOM-NOTATION-012).  Never for real use.
 
     The n-th draw (n counts from 0, for each purpose on its own) of ``size`` bytes for ``purpose`` is::
 
