@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -259,4 +260,5 @@ def _cause(error: BaseException) -> str:
         error = error.__cause__
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    # trio's strerror repeats the address.
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
