@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def write_manifest(file: Path, pins: Mapping[str, Pin]) -> None:
         "about": "Pinned results of the models; written by `python -m tla.runner pin`, never by hand.",
         "instances": {name: asdict(pins[name]) for name in sorted(pins)},
     }
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    # In one step, so that another run never reads half a manifest.
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(file)
 
 
 def differences(pinned: Pin | None, found: Pin) -> list[str]:
