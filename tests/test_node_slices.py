@@ -192,8 +192,10 @@ def test_all_ways_congested_is_no_way() -> None:
 def test_an_unsealed_message_expires_too() -> None:
     """A message whose recipient's descriptor never came: erased at the end of retention."""
     net = Network("A", "B")
-    net.do("A", SendMessage(0, net["B"].id, b"x", 1_000))
-    net.pass_time(1_000 + 2 * constants.EPS)
+    net.do("A", SendMessage(0, net["B"].id, b"a secret wish", 1_000))
+    net.pass_time(1_000)
+    assert not any(b"a secret wish" in value for value in net["A"].disk.values())
+    net.pass_time(2 * constants.EPS)
     assert net.states("A", 0) == [DeliveryState.PENDING, DeliveryState.EXPIRED]
     assert not [key for table, key in net["A"].disk if table is Table.PENDING]
 
@@ -285,3 +287,21 @@ def test_nobody_dials_a_node_it_is_linked_to() -> None:
     net.run()
     net.pass_time(constants.RETRY_MAX)
     assert len(net.dials("A")) == 1
+
+
+def test_a_restart_between_the_two_ends_of_a_message() -> None:
+    """TOM-DELIVERY-057: restored without its bytes, the message still expires at the end of retention."""
+    net = Network("A", "B")
+    net.connect("A", "B")
+    net.tamper = lambda sender, target, frame: None
+    net.send("A", "B", ttl=1_000)
+    net.pass_time(1_000)
+    net.kill("A")
+    net["A"].restart(net.now)
+    net.do("A", Start())
+    net.tamper = None
+    net.connect("A", "B")
+    net.run()
+    net.pass_time(2 * constants.EPS)
+    assert net.shown("B") == []
+    assert net.states("A", 0)[-1] is DeliveryState.EXPIRED

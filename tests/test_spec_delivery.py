@@ -590,12 +590,21 @@ def test_persist_comes_before_what_depends_on_it() -> None:
 
 
 def test_a_message_expires_at_the_sender() -> None:
-    """TOM-DELIVERY-001, 051: at created_at + ttl + 2·EPS, not before; then its bytes are gone."""
+    """TOM-DELIVERY-001, 051, 057: bytes gone at created_at + ttl, expired at 2·EPS after that, not before."""
     net = triangle()
     net.send("A", "B", b"opens the session")
     net.kill("B")
     handle = net.send("A", "B", b"never arrives", ttl=10_000)
     end = retention_end(net.now, 10_000)
+    payload = sent_envelope(net).payload
+
+    def holds_payload() -> bool:
+        return any(payload in value for value in net["A"].disk.values())
+
+    net.pass_time(9_999)
+    assert holds_payload()
+    net.pass_time(1)
+    assert not holds_payload()
     net.pass_time(end - net.now - 1)
     assert net.states("A", handle)[-1] is S.SENT
     net.pass_time(1)
@@ -604,11 +613,14 @@ def test_a_message_expires_at_the_sender() -> None:
 
 
 def test_an_expired_message_is_not_sent_again() -> None:
-    """TOM-DELIVERY-032: no attempt after created_at + ttl, though a receipt still counts."""
+    """TOM-DELIVERY-032, 057: no attempt after created_at + ttl, though a receipt still counts."""
     net, receipt, _, handle = delivered_receipt()
     net.tamper = lambda sender, target, frame: None
-    net.pass_time(60_000)
+    message = receipt.message_id
+    net.now += 60_000
     before = len(net["A"].of(SendFrame))
+    net.do("A", Wake())
+    assert answer_to(net, "A", "C", Refusal(message, "no_route")) == []
     net.pass_time(2 * constants.EPS - 1)
     assert len(net["A"].of(SendFrame)) == before
     answer_to(net, "A", "C", receipt)

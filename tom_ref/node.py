@@ -69,7 +69,6 @@ from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
 from tom_ref.validate import check_envelope, message_id
 
-
 _SESSION_LOST: Final = {
     Reason.UNKNOWN_SESSION.value,
     Reason.UNKNOWN_PREKEY.value,
@@ -164,6 +163,8 @@ class Node:
         for timer, key in self._timers.due(step.now):
             if timer is Timer.RETRY:
                 self._retry(step, int.from_bytes(key, "big"))
+            elif timer is Timer.PENDING_ERASE:
+                self._sending.erase(step, int.from_bytes(key, "big"))
             elif timer is Timer.PENDING_EXPIRY:
                 self._sending.expire(step, int.from_bytes(key, "big"))
             elif timer is Timer.IN_FLIGHT_EXPIRY:
@@ -300,10 +301,12 @@ class Node:
                 self._send_to(step, peer, query)
 
     def _seal_for(self, step: Step, recipient: bytes) -> None:
-        for pending in self._sending.unsealed_for(recipient):
+        for pending in self._sending.unsealed_for(recipient, step.now):
             self._seal(step, pending)
 
     def _attempt(self, step: Step, pending: Pending) -> None:
+        if step.now >= pending.expires_at:
+            return
         pending.hop = None
         if not self._seal(step, pending):
             self._sending.retry_later(step, pending)
@@ -322,7 +325,7 @@ class Node:
         self._neighbours.dial(step, pending.recipient, descriptor.addresses if descriptor else ())
 
     def _try_waiting(self, step: Step) -> None:
-        for pending in self._sending.waiting():
+        for pending in self._sending.waiting(step.now):
             self._attempt(step, pending)
 
     def _retry(self, step: Step, handle: int) -> None:
@@ -406,7 +409,7 @@ class Node:
             step.report(Event.IGNORED, previous[0], frame.message_id, str(error))
 
     def _on_refusal(self, step: Step, frame: Refusal, previous: tuple[bytes, int], data: bytes) -> None:
-        pending = self._sending.refused(frame.message_id, previous[0])
+        pending = self._sending.refused(frame.message_id, previous[0], step.now)
         if pending is not None:
             step.report(Event.REROUTED, previous[0], frame.message_id, frame.reason)
             if frame.reason in _SESSION_LOST:
@@ -444,7 +447,7 @@ class Node:
         except ProtocolError as error:
             step.report(Event.REFUSED, previous[0], None, str(error))
             return
-        for pending in self._sending.unsealed_for(frame.node_id):
+        for pending in self._sending.unsealed_for(frame.node_id, step.now):
             self._attempt(step, pending)
 
     def _on_unknown(self, step: Step, frame: UnknownFrame, previous: tuple[bytes, int], _: bytes) -> None:

@@ -56,6 +56,11 @@ class Pending:
         """The store's and the timers' key."""
         return self.handle.to_bytes(8, "big")
 
+    @property
+    def expires_at(self) -> int:
+        """The moment, ms, from which nobody takes the message and its bytes are gone."""
+        return self.created_at + self.ttl
+
 
 @define
 class Sending:
@@ -129,6 +134,7 @@ class Sending:
         self._pending[pending.handle] = pending
         self._last_handle = max(self._last_handle, pending.handle)
         self._bytes += len(pending.content)
+        self.timers.set(Timer.PENDING_ERASE, pending.key, pending.expires_at)
         self.timers.set(Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl))
 
     def get(self, handle: int) -> Pending:
@@ -140,13 +146,13 @@ class Sending:
         handle = self._by_message.get(message)
         return None if handle is None else self._pending[handle]
 
-    def waiting(self) -> list[Pending]:
-        """Own messages that no hop has at present, oldest first."""
-        return [pending for pending in self._pending.values() if pending.hop is None]
+    def waiting(self, now: int) -> list[Pending]:
+        """Own messages that live and that no hop has at present, oldest first."""
+        return [p for p in self._pending.values() if p.hop is None and now < p.expires_at]
 
-    def unsealed_for(self, recipient: bytes) -> list[Pending]:
-        """Messages for a recipient that are not encrypted yet."""
-        return [p for p in self._pending.values() if p.recipient == recipient and p.header is None]
+    def unsealed_for(self, recipient: bytes, now: int) -> list[Pending]:
+        """Messages for a recipient that live and are not encrypted yet."""
+        return [p for p in self.waiting(now) if p.recipient == recipient and p.header is None]
 
     def store(self, step: Step, pending: Pending) -> None:
         """Write the message's record."""
@@ -193,14 +199,12 @@ class Sending:
         Either way the next look at it is scheduled: after a pause that doubles from ``RETRY_FIRST`` to
         ``RETRY_MAX`` (TOM-DELIVERY-052).
         """
-        if pending.header is None or pending.message is None or step.now >= pending.header.expires_at:
-            return False
         self.retry_later(step, pending)
         fresh = [way for way in ways if way[0] not in pending.tried]
         if not fresh and ways:
             pending.tried = ()
             fresh = ways
-        if not fresh:
+        if not fresh or pending.header is None or pending.message is None:
             return False
         hop, link = fresh[0]
         signed = signed_stamp(pending.message, None, step.now, hop)
@@ -251,8 +255,16 @@ class Sending:
         step.emit(Progress(pending.handle, DeliveryState.DELIVERED, receipt.message_id, receipt=receipt))
         return True
 
+    def erase(self, step: Step, handle: int) -> None:
+        """The lifetime is over: erase the bytes, but wait on for a receipt (TOM-DELIVERY-051)."""
+        pending = self._pending[handle]
+        self._bytes -= len(pending.content)
+        pending.content = b""
+        self.timers.cancel(Timer.RETRY, pending.key)
+        self.store(step, pending)
+
     def expire(self, step: Step, handle: int) -> None:
-        """Retention is over and no receipt was seen: erase the message."""
+        """Retention is over and no receipt was seen: nobody can take the message any more."""
         pending = self._pending[handle]
         self._finish(step, pending)
         step.emit(Progress(handle, DeliveryState.EXPIRED, pending.message))
@@ -263,8 +275,8 @@ class Sending:
             del self._by_message[pending.message]
         self._bytes -= len(pending.content)
         step.erase(Table.PENDING, pending.key)
-        self.timers.cancel(Timer.RETRY, pending.key)
-        self.timers.cancel(Timer.PENDING_EXPIRY, pending.key)
+        for timer in (Timer.RETRY, Timer.PENDING_ERASE, Timer.PENDING_EXPIRY):
+            self.timers.cancel(timer, pending.key)
         if (
             self._refused
             and len(self._pending) <= constants.MAX_PENDING // 2
@@ -273,10 +285,10 @@ class Sending:
             self._refused = False
             step.emit(Drained())
 
-    def refused(self, message: bytes, peer: bytes) -> Pending | None:
+    def refused(self, message: bytes, peer: bytes, now: int) -> Pending | None:
         """A hop did not take an own message; returns it when it is to be rerouted now."""
         pending = self.by_message(message)
-        if pending is None or pending.hop != peer:
+        if pending is None or pending.hop != peer or now >= pending.expires_at:
             return None
         pending.hop = None
         return pending

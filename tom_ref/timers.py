@@ -15,8 +15,10 @@ class Timer(enum.StrEnum):
 
     RETRY = "retry"
     """Key: handle.  Try the next way for an own message."""
+    PENDING_ERASE = "pending_erase"
+    """Key: handle.  An own message's lifetime ends: its bytes go."""
     PENDING_EXPIRY = "pending_expiry"
-    """Key: handle.  An own message's retention ends."""
+    """Key: handle.  An own message's retention ends: no receipt counts any more."""
     IN_FLIGHT_EXPIRY = "in_flight_expiry"
     """Key: message id.  Forget the way back."""
     SEEN_EXPIRY = "seen_expiry"
