@@ -2,8 +2,8 @@
 
 The lock is TOM-ID-044's.  The format is :mod:`tom_ref.identity`'s; this module only moves its bytes.  What is
 wrong with the *contents* raises ``ProtocolError`` (``bad_secret_file``, ``wrong_passphrase``,
-``identity_in_use``); what is wrong with the *file* raises :class:`SecretFileError`.  In every case the file is
-untouched.
+``identity_in_use``); what is wrong with the *file* raises :class:`SecretFileError`.  In every case it is left
+as it was.
 """
 
 from __future__ import annotations
