@@ -4,7 +4,7 @@
 (*                                                                         *)
 (* Propagating: time stands still (MAXT = 0), so that no copy can go by    *)
 (* expiring and only the receipt can remove it; the network loses packets, *)
-(* but not the same one for ever; a crashed node starts again.             *)
+(* but not the same one for ever; crashed nodes start again.               *)
 (*                                                                         *)
 (* Erasing: time goes on to the end of the horizon (longer than any        *)
 (* retention), the liar replays what it wants, nothing else is fair than   *)
@@ -19,8 +19,9 @@ Propagating ==
   /\ \A n \in Honest : WF_vars(Restart(n))
   /\ WF_vars(Cut({}))
 
-\* Once the recipient has signed, all copies go and the sender knows.
-ReceiptPropagates == signed ~> (copy = {} /\ verdict = "delivered")
+\* Once the recipient has signed, all copies go and the sender knows, if the crashes end.
+\* (A node that is up only in the moments in which no receipt flies learns nothing.)
+ReceiptPropagates == <>[](up = Honest) => (signed ~> (copy = {} /\ verdict = "delivered"))
 
 Erasing ==
   /\ Spec
