@@ -5,14 +5,18 @@ RUNNER := $(PYTHON) -m tla.runner
 # How many mutants `make model-mutate` tries; 0 tries all of them.
 MUTANTS ?= 0
 MUTANT_SEED ?= 1
+# And `make model-check`, which asks only the small instances.
+CHECK_MUTANTS ?= 10
 
 ##@ Models
 
 .PHONY: model-check
-model-check: $(SETUP) ## Check every model against its declaration and its pinned result (10 minutes)
+model-check: $(SETUP) ## Check every model against its declaration and its pinned result, and a sample of mutants
 	@$(RUNNER) lint
 	@$(RUNNER) check
 	@$(RUNNER) tables --check
+	@$(RUNNER) traces --check
+	@$(RUNNER) mutate --sample $(CHECK_MUTANTS) --seed $(MUTANT_SEED) --limit 100000
 
 .PHONY: model-check-deep
 model-check-deep: $(SETUP) ## The same with the large instances, 20 million states and more (hours)

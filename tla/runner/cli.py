@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -366,6 +368,9 @@ def _positive(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     arguments = build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        # Ended from outside, it ends its TLC processes as well.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments.root = arguments.root.resolve()
     try:
         return int(arguments.run(arguments))
