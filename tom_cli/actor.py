@@ -18,7 +18,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -158,6 +158,17 @@ async def act(path: str | None, listen: str | None, relays: list[str], *, watch:
         nursery.cancel_scope.cancel()
 
 
+async def _act_alone(act_: Callable[[], Awaitable[None]]) -> None:
+    """Run it; what goes wrong is raised as itself, not in a group of one."""
+    try:
+        await act_()
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
 def main() -> None:
     """The command line of one actor."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
@@ -170,10 +181,16 @@ def main() -> None:
     if arguments.dishonest:
         setattr(library, "Node", DishonestNode)  # noqa: B010 - the one thing an honest program can't ask for
     try:
-        trio.run(partial(act, watch=arguments.watch), arguments.identity, arguments.listen, arguments.relay)
+        trio.run(
+            _act_alone,
+            partial(act, arguments.identity, arguments.listen, arguments.relay, watch=arguments.watch),
+        )
     except (LocalError, ProtocolError) as error:
         tell("error", text=str(error))
         sys.exit(1)
+    except BrokenPipeError:
+        # Whoever started this process is gone; so there is nobody to tell.
+        os._exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import trio
@@ -18,7 +21,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from tom_cli.show import hex_lines, readable, short
+from tom_cli.show import hex_lines, print_table, readable, short
 from tom_ref import codec
 from tom_ref.bech32m import node_id_from_text, node_id_to_text
 from tom_ref.errors import ProtocolError
@@ -27,9 +30,23 @@ from tom_ref.validate import check_receipt, check_trail, message_id
 
 DEFAULT_MESSAGE: Final = "Hello from A. Nobody on the way can read this."
 ANSWER: Final = b"Hello A, this is B. It arrived."
+
 PATIENCE: Final = 30.0
-HOLD_BACK: Final = 100
+"""s: what does not happen by then is given up."""
+
+STOP_TIME: Final = 5.0
+"""s: a process that does not end by then is killed."""
+
+HOLD_BACK: Final = 60
 """ms that a step is held back on the screen."""
+
+LONGEST_HOLD: Final = 3_000
+"""ms that a step waits on the screen for the one that caused it."""
+
+SEARCHABLE: Final = 12
+"""bytes: shorter contents could stand in a ciphertext by chance, or in the numbers before it."""
+
+_HERE: Final = str(Path(__file__).resolve().parents[1])
 
 _COLOURS: Final = {"A": "cyan", "B": "green", "C": "yellow"}
 _ROLES: Final = {"A": "sender", "C": "relay", "B": "recipient"}
@@ -37,17 +54,32 @@ _ROLES: Final = {"A": "sender", "C": "relay", "B": "recipient"}
 _STORY: Final[dict[str, str]] = {
     "encrypted": "encrypts end to end, signs the header",
     "handed_over": "hands the envelope over",
-    "received": "checks signature, hash, dates and trail: all right",
-    "relayed": "can't read it; stamps it and hands it on",
+    "received": "checks signature, hash and dates",
+    "relayed": "can't read it, stamps it, hands it on",
     "trail_verified": "verifies the relay's stamp: relayed",
-    "decrypted": "decrypts it and shows it to its application",
+    "decrypted": "decrypts it",
     "receipt_signed": "signs the receipt",
     "receipt_passed_back": "verifies the receipt, passes it back",
     "receipt_verified": "verifies the receipt: delivered",
-    "flipped": "dishonest: flips one bit of the ciphertext and hands it on",
+    "flipped": "flips one bit of the ciphertext, hands it on",
     "refused": "refuses it",
     "rerouted": "looks for another way",
 }
+
+_CAUSES: Final = {
+    "handed_over": "encrypted",
+    "received by the relay": "handed_over",
+    "relayed": "received by the relay",
+    "trail_verified": "relayed",
+    "received": "relayed",
+    "decrypted": "received",
+    "receipt_signed": "decrypted",
+    "receipt_passed_back": "receipt_signed",
+    "receipt_verified": "receipt_passed_back",
+    "refused": "relayed",
+    "rerouted": "refused",
+}
+"""What must have happened before a step of the same message can."""
 
 
 class DemoError(Exception):
@@ -61,7 +93,7 @@ class Step:
     at: int
     node: str
     event: str
-    peer: str
+    message: str
     detail: str
 
 
@@ -71,12 +103,11 @@ class Actor:
 
     name: str
     process: trio.Process
-    tell: Callable[[Actor, dict[str, Any]], None]
+    heard: Callable[[Actor, dict[str, Any]], None]
     id: str = ""
     address: str | None = None
     pid: int = 0
     events: list[dict[str, Any]] = field(factory=list)
-    _changed: trio.Event = field(factory=trio.Event)
 
     async def listen(self) -> None:
         """Take in the process's events until it ends."""
@@ -89,34 +120,15 @@ class Actor:
             for line in whole:
                 event = json.loads(line)
                 self.events.append(event)
-                self.tell(self, event)
-            self._wake()
-        self.events.append({"event": "ended", "at_ms": 0})
-        self._wake()
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-    async def until(self, what: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first event that matches; raises when the process ends or ``PATIENCE`` is over."""
-        position = 0
-        with trio.move_on_after(PATIENCE):
-            while True:
-                while position < len(self.events):
-                    event = self.events[position]
-                    position += 1
-                    if matches(event):
-                        return event
-                    if event["event"] in {"ended", "error"}:
-                        raise DemoError(f"{self.name} stopped: {event.get('text', 'its process ended')}")
-                await self._changed.wait()
-        raise DemoError(f"{self.name}: {what} did not happen within {PATIENCE:.0f} s")
+                self.heard(self, event)
+        await self.process.wait()
 
     async def do(self, **command: object) -> None:
         """Give the process a command."""
         assert self.process.stdin is not None
-        await self.process.stdin.send_all(json.dumps(command).encode() + b"\n")
+        # If the process is gone, whoever waits for what it should do is told why.
+        with suppress(trio.BrokenResourceError):
+            await self.process.stdin.send_all(json.dumps(command).encode() + b"\n")
 
 
 class Demo:
@@ -130,65 +142,160 @@ class Demo:
         self.steps: list[Step] = []
         self.started: int | None = None
         self.dishonest = False
+        self.trouble: str | None = None
+        """Why the demo can't go on."""
         self._unshown: list[Step] = []
+        self._changed = trio.Event()
 
     def __getitem__(self, name: str) -> Actor:
         """The actor of that name."""
         return self.actors[name]
 
-    async def start(self, name: str, *options: str) -> Actor:
+    # --- the processes --------------------------------------------------------------------------------
+
+    async def start(self, name: str, *options: str) -> None:
         """Start a process and wait until its node runs."""
-        command = [sys.executable, "-m", "tom_cli.actor", *options]
-        process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        # Exactly this code runs there, whatever the working directory holds; and Ctrl-C reaches only the
+        # demo, which then ends its processes.
+        paths = [_HERE, *filter(None, [os.environ.get("PYTHONPATH")])]
+        try:
+            process = await trio.lowlevel.open_process(
+                [sys.executable, "-P", "-m", "tom_cli.actor", *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            )
+        except OSError as error:
+            raise DemoError(f"The process of {name} can't be started: {error.strerror}.") from error
         actor = Actor(name, process, self._heard)
         self.actors[name] = actor
-        self._nursery.start_soon(actor.listen)
-        ready = await actor.until("starting", lambda event: event["event"] == "ready")
+        self._nursery.start_soon(self._watch, actor)
+        ready = await self.until(name, "to start", lambda event: event["event"] == "ready")
         actor.id, actor.address, actor.pid = ready["id"], ready["address"], ready["pid"]
         self.names[actor.id] = name
-        return actor
 
-    def _heard(self, actor: Actor, event: dict[str, Any]) -> None:
-        if event["event"] != "report" or event["what"] not in _STORY or self.started is None:
-            return
-        what = event["what"]
-        if what == "relayed" and self.dishonest:
-            what = "flipped"
-        peer = self.names.get(event["peer"], "")
-        self._unshown.append(Step(event["at_ms"] - self.started, actor.name, what, peer, event["detail"]))
+    async def _watch(self, actor: Actor) -> None:
+        await actor.listen()
+        code = actor.process.returncode
+        assert code is not None
+        how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"its exit code was {code}"
+        self._fail(f"The demo can't go on: {_who(actor.name)} stopped running ({how}).")
 
-    def begin(self) -> None:
-        """Begin to show steps."""
-        self._nursery.start_soon(self.show)
+    def _fail(self, text: str) -> None:
+        self.trouble = self.trouble or text
+        self._wake()
 
-    async def show(self) -> None:
-        """Show the steps as they happen, in the order of their times: each is held back for a moment,
-        since the lines of three processes don't arrive in that order.
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def until(self, name: str, what: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first event of an actor that matches.
+
+        Raises :class:`DemoError` when any process ended or fails, or after ``PATIENCE``.
         """
-        while True:
-            await trio.sleep(0.05)
-            self.flush(time.time_ns() // 1_000_000 - (self.started or 0) - HOLD_BACK)
-
-    def flush(self, until: int) -> None:
-        """Show every step up to a moment, ms since the beginning."""
-        self._unshown.sort(key=lambda step: step.at)
-        while self._unshown and self._unshown[0].at <= until:
-            step = self._unshown.pop(0)
-            self.steps.append(step)
-            self._show(step)
-
-    async def end_of_act(self) -> None:
-        """Let the last lines of an act come in, then show them."""
-        await trio.sleep(2 * HOLD_BACK / 1000)
-        self.flush(1 << 62)
+        events = self[name].events
+        position = 0
+        with trio.move_on_after(PATIENCE):
+            while True:
+                while position < len(events):
+                    position += 1
+                    if matches(events[position - 1]):
+                        return events[position - 1]
+                if self.trouble is not None:
+                    raise DemoError(self.trouble)
+                await self._changed.wait()
+        raise DemoError(
+            f"The demo can't go on: {_who(name)} had {PATIENCE:.0f} s {what}, and did not. "
+            "Is this computer very busy? Try again."
+        )
 
     async def stop(self) -> None:
         """End the processes that were started here."""
         for actor in self.actors.values():
             if actor.process.returncode is None:
-                actor.process.send_signal(signal.SIGTERM)
+                actor.process.terminate()
+        with trio.move_on_after(STOP_TIME):
+            for actor in self.actors.values():
+                await actor.process.wait()
         for actor in self.actors.values():
-            await actor.process.wait()
+            if actor.process.returncode is None:
+                actor.process.kill()
+                await actor.process.wait()
+
+    # --- the story ------------------------------------------------------------------------------------
+
+    def _heard(self, actor: Actor, event: dict[str, Any]) -> None:
+        if event["event"] == "error":
+            self._fail(f"The demo can't go on: {_who(actor.name)} says: {event['text']}")
+        elif event["event"] == "report" and event["what"] in _STORY and self.started is not None:
+            what = event["what"]
+            if what == "relayed" and self.dishonest:
+                what = "flipped"
+            self._unshown.append(
+                Step(
+                    event["at_ms"] - self.started,
+                    actor.name,
+                    what,
+                    event["message_id"] or "",
+                    event["detail"],
+                )
+            )
+        self._wake()
+
+    def begin_to_tell(self) -> None:
+        """Begin to show steps."""
+        self._nursery.start_soon(self.tell)
+
+    async def tell(self) -> None:
+        """Show the steps as they happen, each after what caused it: the lines of three processes come in
+        in any order.
+        """
+        while True:
+            await trio.sleep(0.02)
+            now = time.time_ns() // 1_000_000 - (self.started or 0)
+            self._unshown.sort(key=_order)
+            told = {(step.message, _place(step)) for step in self.steps}
+            while self._unshown:
+                step = self._unshown[0]
+                cause = _CAUSES.get(_place(step))
+                due = cause is None or (step.message, cause) in told or step.at < now - LONGEST_HOLD
+                if step.at > now - HOLD_BACK or not due:
+                    break
+                del self._unshown[0]
+                self.steps.append(step)
+                told.add((step.message, _place(step)))
+                self._show(step)
+            self._wake()
+
+    async def until_told(self, event: str) -> None:
+        """Wait until this act's last event is shown."""
+        begun = len(self.steps)
+        with trio.move_on_after(PATIENCE):
+            while not any(step.event == event for step in self.steps[begun:]):
+                await self._changed.wait()
+
+
+def _who(name: str) -> str:
+    return f"{name}, the {_ROLES[name]},"
+
+
+def _place(step: Step) -> str:
+    """What a step is in a message's journey: the relay receives it, and so does the recipient."""
+    if step.event == "received" and step.node == "C":
+        return "received by the relay"
+    return "relayed" if step.event == "flipped" else step.event
+
+
+def _order(step: Step) -> tuple[int, int]:
+    """By time, and within one ms by cause."""
+    depth = 0
+    place = _place(step)
+    while place in _CAUSES:
+        place = _CAUSES[place]
+        depth += 1
+    return step.at, depth
 
 
 @frozen
@@ -206,6 +313,16 @@ class Outcome:
     steps: tuple[Step, ...]
     nodes: tuple[dict[str, Any], ...]
 
+    @property
+    def readable_by_relay(self) -> bool | None:
+        """Whether any 16 bytes in a row of the content stand in what the relay saw; ``None``: too short."""
+        if len(self.content) < SEARCHABLE:
+            return None
+        size = min(16, len(self.content))
+        pieces = {self.content[i : i + size] for i in range(0, len(self.content) - size + 1, size)}
+        seen = self.envelope.payload
+        return any(seen[i : i + size] in pieces for i in range(len(seen) - size + 1))
+
     def document(self) -> dict[str, Any]:
         """The one JSON document of ``tom demo --json``."""
         return {
@@ -216,7 +333,7 @@ class Outcome:
             "payload_sha256": hashlib.sha256(self.content).hexdigest(),
             "steps": [{"at_ms": s.at, "node": s.node, "event": s.event} for s in self.steps],
             "nodes": list(self.nodes),
-            "relay_saw_plaintext": len(self.content) >= 8 and self.content in self.envelope.payload,
+            "relay_saw_plaintext": self.readable_by_relay,
             "answer_received": self.answer == ANSWER,
             "flipped_bit_refused_with": self.tampering,
         }
@@ -242,6 +359,9 @@ class Silent:
     def __call__(self, step: Step) -> None:
         """Ignore a step."""
 
+    def beginning(self) -> None:
+        """Ignore the beginning."""
+
     def heading(self, text: str) -> None:
         """Ignore a heading."""
 
@@ -254,6 +374,10 @@ class Stage(Silent):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+
+    def beginning(self) -> None:
+        """What is going on until there is something to see."""
+        self._console.print("Starting three nodes, each in a process of its own …", style="dim")
 
     def heading(self, text: str) -> None:
         """A line between two acts."""
@@ -271,7 +395,7 @@ class Stage(Silent):
             table.add_row(
                 f"[bold {colour}]{actor.name}", _ROLES[actor.name], str(actor.pid), address, short(actor.id)
             )
-        self._console.print(table)
+        print_table(self._console, table)
 
     def __call__(self, step: Step) -> None:
         """One step of the journey."""
@@ -284,56 +408,67 @@ class Stage(Silent):
             line.append("   ")
         line.append(f"{step.node} ", style=f"bold {_COLOURS[step.node]}")
         line.append(_STORY[step.event])
-        if step.detail:
+        if step.detail and len(line) + len(step.detail) + 4 <= self._console.width:
             line.append(f"  ({step.detail})", style="dim")
         self._console.print(line, soft_wrap=True)
 
 
 async def play(content: bytes, stage: Silent) -> Outcome:
     """Run the whole demo; raises :class:`DemoError` when something doesn't happen."""
+    outcome: Outcome | None = None
+    failure: DemoError | None = None
     async with trio.open_nursery() as nursery:
         demo = Demo(nursery, stage)
         try:
             outcome = await _play(demo, content, stage)
+        except DemoError as error:
+            failure = error
         finally:
-            with trio.CancelScope(shield=True), trio.move_on_after(10):
+            with trio.CancelScope(shield=True):
                 await demo.stop()
-        nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    assert outcome is not None
     return outcome
 
 
 async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
-    relay = await demo.start("C", "--listen", "127.0.0.1:0", "--watch", "--dishonest")
-    assert relay.address is not None
+    stage.beginning()
+    await demo.start("C", "--listen", "127.0.0.1:0", "--watch", "--dishonest")
+    relay = demo["C"].address
+    assert relay is not None
     for name in "AB":
-        await demo.start(name, "--relay", relay.address)
+        await demo.start(name, "--relay", relay)
     for name in "AB":
-        await demo[name].until("linking", _reported("linked"))
+        await demo.until(name, "to link to C", _reported("linked"))
     stage.nodes([demo[name] for name in "ACB"])
 
     stage.heading("A writes to B; only C is linked to both")
     demo.started = time.time_ns() // 1_000_000
-    demo.begin()
+    demo.begin_to_tell()
     await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), name="question")
-    arrived = await demo["B"].until("arrival", lambda event: event["event"] == "message")
-    done = await demo["A"].until("delivery", _progressed("delivered"))
-    relayed = await demo["A"].until("relaying", _progressed("relayed"))
+    arrived = await demo.until("B", "to show the message", lambda event: event["event"] == "message")
+    done = await demo.until("A", "to verify the receipt", _progressed("delivered"))
+    relayed = await demo.until("A", "to verify the relay's stamp", _progressed("relayed"))
+    await demo.until_told("receipt_verified")
 
-    await demo.end_of_act()
     stage.heading("B answers")
     await demo["B"].do(do="send", to=demo["A"].id, content=ANSWER.hex(), name="answer")
-    answer = await demo["A"].until("the answer", lambda event: event["event"] == "message")
-    await demo["B"].until("the answer's delivery", _progressed("delivered"))
-    await demo.end_of_act()
-    steps = tuple(demo.steps)
-
+    answer = await demo.until("A", "to show the answer", lambda event: event["event"] == "message")
+    await demo.until("B", "to verify the answer's receipt", _progressed("delivered"))
+    await demo.until_told("receipt_verified")
+    steps = tuple(sorted(demo.steps, key=_order))
+    if bytes.fromhex(arrived["content"]) != content or bytes.fromhex(answer["content"]) != ANSWER:
+        raise DemoError("What arrived is not what was sent.")
     envelope, receipt, path = _verify(demo, done, relayed)
+
     stage.heading("C turns dishonest: it flips one bit of the next ciphertext")
     demo.dishonest = True
-    await relay.do(do="flip", on=True)
+    await demo["C"].do(do="flip", on=True)
     await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), ttl=5_000, name="flipped")
-    refusal = await demo["B"].until("refusal", _reported("refused"))
-    await demo.end_of_act()
+    refusal = await demo.until("B", "to refuse the changed message", _reported("refused"))
+    await demo.until_told("refused")
     nodes = tuple(
         {"name": a.name, "id": a.id, "pid": a.pid, "address": a.address}
         for a in (demo["A"], demo["C"], demo["B"])
@@ -389,18 +524,24 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     saw.append("size     ", style="dim").append(f"{header.payload_length:,} bytes of ciphertext\n")
     saw.append("message  ", style="dim").append(f"{outcome.message.hex()}\n\n")
     saw.append(hex_lines(outcome.envelope.payload, 8), style="yellow")
-    found = outcome.content in outcome.envelope.payload
-    verdict = "FOUND in it" if found else "not in it (searched)"
-    saw.append(f"\nThe words of the message: {verdict}.", style="bold red" if found else "bold")
+    found = outcome.readable_by_relay
+    verdict = {
+        None: "The message is too short to be searched for in it.",
+        False: "No piece of the message stands in it (searched).",
+        True: "A PIECE OF THE MESSAGE STANDS IN IT.",
+    }[found]
+    saw.append(f"\n\n{verdict}", style="bold red" if found else "bold")
     console.print()
     console.print(Panel(saw, title="What the relay C saw", border_style="yellow", expand=False))
 
+    names = {node["id"]: node["name"] for node in outcome.nodes}
+    took = next(s.at for s in outcome.steps if s.event == "receipt_verified")
     result = Table(box=None, show_header=False, pad_edge=False)
-    result.add_column(style="dim")
-    result.add_column()
-    result.add_row("path", " → ".join(short(node) for node in outcome.path))
-    result.add_row("B read", readable(outcome.content))
-    result.add_row("A read", readable(outcome.answer))
-    result.add_row("receipt", "signed by B, verified by A, by C, and once more here")
-    result.add_row("one bit flipped by C", f"refused by B: {outcome.tampering}")
+    result.add_column(style="dim", no_wrap=True)
+    result.add_column(overflow="fold")
+    result.add_row("path", " → ".join(names.get(node, short(node)) for node in outcome.path))
+    result.add_row("B read", Text(readable(outcome.content)))
+    result.add_row("A read", Text(readable(outcome.answer)))
+    result.add_row("receipt", f"signed by B, verified by C and A, {took:,} ms after A was asked to send")
+    result.add_row("flipped bit", f"refused by B: {outcome.tampering}")
     console.print(Panel(result, title="[bold green]Delivered", border_style="green", expand=False))

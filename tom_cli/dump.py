@@ -122,8 +122,12 @@ class _Dump:
             if inside is not None and piece:
                 self.position = start
                 before, self.data = self.data, self.data[: start + len(piece)]
+                whole, self.complete = self.complete, True
                 yield from self.walk(field, inside, f"{path}.")
-                self.data, self.position = before, start + len(piece)
+                rest = self.data[self.position :]
+                if rest:
+                    yield Row(self.position, rest, f"{path} (rest)", f"{len(rest):,} bytes too many")
+                self.data, self.position, self.complete = before, start + len(piece), whole
             else:
                 yield Row(start, piece, path, _octets(field, piece, note))
 
@@ -140,6 +144,10 @@ def _number(field: str, number: int, note: str) -> str:
     if field in _MOMENTS and number < 4_000_000_000_000:
         moment = datetime.fromtimestamp(number / 1000, UTC)
         return f"{number:,} = {moment:%Y-%m-%d %H:%M:%S}.{number % 1000:03d} UTC"
+    if note == f"{number}":
+        return note
+    if note.startswith(f"{number} ") and not note.startswith(f"{number} to "):
+        return f"{number} ({note.removeprefix(f'{number} ')})"
     return f"{number:,} ({note})" if note else f"{number:,}"
 
 
@@ -149,7 +157,7 @@ def _octets(field: str, piece: bytes, note: str) -> str:
     return f"{len(piece):,} bytes: {note}" if len(piece) not in {32, 64} else note
 
 
-KINDS: Final = ("frame", "descriptor", "header", "records", "session", "handshake")
+KINDS: Final = ("frame", "descriptor", "header", "records", "session", "handshake", "extensions")
 
 
 def dump(data: bytes, kind: str = "frame") -> tuple[str, list[Row], str | None]:
@@ -182,6 +190,7 @@ def dump(data: bytes, kind: str = "frame") -> tuple[str, list[Row], str | None]:
                     codec.decode_session_message,
                 ),
                 "handshake": (wire.HANDSHAKE_PAYLOAD, codec.decode_handshake_payload),
+                "extensions": (wire.EXTENSIONS, codec.decode_extensions),
             }[kind]
             title = {"session": "session message", "handshake": "handshake payload"}.get(kind, kind)
             rows = list(walker.walk(title, declaration))

@@ -1,50 +1,94 @@
 """The ``tom`` command.
 
 Exit codes: 0 done · 1 it could not be done (standard error says what and what to do) · 2 wrong usage ·
-3 the message was not delivered in time · 130 interrupted.
+3 the message was not delivered in time · 130 interrupted (Ctrl-C or SIGTERM).
 """
 
 from __future__ import annotations
 
 import getpass
 import json
+import math
 import os
+import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine
+from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import trio
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tom_cli import demo as demonstration
 from tom_cli.dump import Row, dump
-from tom_cli.show import readable, short
+from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
-from tom_ref.constants import DEFAULT_TTL, MAX_CONTENT
+from tom_ref.constants import DEFAULT_TTL, MAX_CONTENT, MAX_TTL
 from tom_ref.crypto import Secret32
 from tom_ref.drivers import library, secret_file
-from tom_ref.drivers.errors import NotDelivered
+from tom_ref.drivers.errors import AddressError, NotDelivered, UnreachableError
 from tom_ref.drivers.system import system_entropy
+from tom_ref.drivers.tcp import parse_host_port, parse_node_id
 from tom_ref.effects import DeliveryState, Event, Progress, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
 from tom_ref.identity import Identity, new_secret
+from tom_ref.inputs import CommandError
 
 FAILED: Final = 1
 USAGE: Final = 2
 NOT_DELIVERED: Final = 3
 INTERRUPTED: Final = 130
 
+MAX_INSPECTED: Final = 4 * MAX_CONTENT
+"""bytes: more than any frame has, even as hex."""
+
+MAX_LINES: Final = 200
+"""count: of one message, so many lines are shown to people."""
+
+
+def _examples(*lines: str) -> str:
+    """The examples below a command's help; in Markdown, two blanks at the end of a line break it."""
+    return "\n".join(["Examples:", "", *lines])
+
+
+def _wrong_usage(error: CycloptsError) -> Text:
+    command = " ".join(error.command_chain or ())
+    return Text(f"tom: {error}\n\nTo see what is possible: tom {command + ' ' if command else ''}--help")
+
+
 app = App(
     name="tom",
     help="ToM, The Open Messaging: messages from A to B with no server.",
+    help_format="plaintext",
+    help_epilogue=_examples(
+        "tom demo                                   see a message travel, now",
+        "tom id new                                 make an identity of your own",
+        "tom node --listen 0.0.0.0:7700 --announce relay.example:7700",
+        "tom listen --relay tom1…@relay.example:7700",
+        'tom send tom1… "hello" --relay tom1…@relay.example:7700',
+        "",
+        "tom COMMAND --help says more about each.",
+        "",
+        "Exit codes: 0 done, 1 it could not be done, 2 wrong usage, 3 not delivered",
+        "in time, 130 interrupted.",
+    ),
+    version=lambda: metadata.version("tom-ref"),
     version_flags=["--version"],
     result_action="return_value",
+    error_formatter=_wrong_usage,
+    default_parameter=Parameter(show_default=False),
 )
-id_app = App(name="id", help="Make and show identities.")
+id_app = App(
+    name="id",
+    help="Make and show identities.",
+    help_epilogue=_examples("tom id new", "tom id new alice.tom --passphrase", "tom id show alice.tom"),
+)
 app.command(id_app)
 
 
@@ -103,8 +147,13 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Standard error, for people."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    """Standard error, for people; in a file a sentence stays on one line."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong."""
+    err().print(f"tom: {text}", markup=False)
 
 
 def tell_json(**values: object) -> None:
@@ -116,14 +165,16 @@ def tell_json(**values: object) -> None:
 # --- id -----------------------------------------------------------------------------------------------
 
 
-@id_app.command
+@id_app.command(
+    help_epilogue=_examples("tom id new", "tom id new alice.tom", "tom id new alice.tom --passphrase")
+)
 def new(path: Path | None = None, /, *, passphrase_: AskPassphrase = False, json_: AsJson = False) -> int:
     """Make a new identity: a secret file that only you can read, and the NodeId that goes with it.
 
     Parameters
     ----------
     path
-        Where to write the secret file; it must not exist.
+        Where to write the secret file; it must not exist. Default: $TOM_IDENTITY or ~/.tom/identity.tom
     """
     target = path or default_identity()
     words = passphrase(ask=passphrase_, confirm=True)
@@ -135,16 +186,16 @@ def new(path: Path | None = None, /, *, passphrase_: AskPassphrase = False, json
     return 0
 
 
-@id_app.command
+@id_app.command(help_epilogue=_examples("tom id show", "tom id show alice.tom --json"))
 def show(path: Path | None = None, /, *, passphrase_: AskPassphrase = False, json_: AsJson = False) -> int:
     """Show the NodeId and the public keys of an identity.
 
     Parameters
     ----------
     path
-        The secret file.
+        The secret file. Default: $TOM_IDENTITY or ~/.tom/identity.tom
     """
-    target = path or default_identity()
+    target = _identity_path(path)
     with secret_file.load(target, passphrase(ask=passphrase_)) as locked:
         _show_identity(locked.secret, target, protected=None, json_=json_)
     return 0
@@ -168,10 +219,10 @@ def _show_identity(secret: Secret32, path: Path, *, protected: bool | None, json
     for key, value in keys.items():
         table.add_row(key.replace("_", " "), value)
     table.add_row("secret file", Text(str(path)))
-    out().print(table)
+    print_table(out(), table)
     if protected is False:
         out().print(
-            "\nNo passphrase protects this file (see --passphrase): whoever reads it can be you. Keep a copy.",
+            "\nNo passphrase protects this file (see --passphrase): whoever reads it can\nwrite as you.",
             style="dim",
         )
 
@@ -187,11 +238,17 @@ def _identity_path(identity: Path | None) -> Path:
     return path
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "tom node                                    on this computer only",
+        "tom node --listen 0.0.0.0:7700 --announce relay.example:7700",
+        "tom node --listen 127.0.0.1:0 --identity carol.tom",
+    )
+)
 def node(
     *,
     listen: Annotated[
-        str, Parameter(help="host:port to listen at; port 0 takes any free one.")
+        str, Parameter(help="host:port to listen at; port 0 takes any free one. Default: 127.0.0.1:7700")
     ] = "127.0.0.1:7700",
     announce: Annotated[
         tuple[str, ...],
@@ -205,6 +262,9 @@ def node(
     json_: AsJson = False,
 ) -> int:
     """Run a node that listens and relays until it is interrupted; prints its address first."""
+    place = parse_host_port(listen)
+    if place[0] in {"0.0.0.0", "::"} and place[1] == 0 and not announce:  # noqa: S104 - what a user wrote
+        raise UsageError(f"With {listen} nobody could know the port: name one, or use --announce.")
     path = _identity_path(identity)
     words = passphrase(ask=passphrase_)
 
@@ -215,12 +275,18 @@ def node(
             if json_:
                 tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
             else:
-                out().print(f"[bold]{opened.address}", soft_wrap=True)
+                address = opened.address or f"{opened.id}@HOST:{place[1]}"
+                out().print(f"[bold]{address}", soft_wrap=True)
+                if opened.address is None:
+                    out().print("HOST stands for a name or address of this computer.", style="dim")
                 out().print(
                     "Give this address to others as their --relay. Ctrl-C ends the node.", style="dim"
                 )
-            async for report in opened.reports():
-                _show_report(report, json_=json_)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_warn_unreachable, opened)
+                async for report in opened.reports():
+                    _show_report(report, json_=json_)
+                nursery.cancel_scope.cancel()
         return 0
 
     return _run(run)
@@ -230,18 +296,31 @@ def _show_report(report: Report, *, json_: bool) -> None:
     name = node_id_to_text(report.peer)
     if json_:
         message = None if report.message_id is None else report.message_id.hex()
-        tell_json(event=report.event.value, peer=name, message_id=message, detail=report.detail)
+        at = time.time_ns() // 1_000_000
+        tell_json(event=report.event.value, at_ms=at, peer=name, message_id=message, detail=report.detail)
         return
-    line = Text(f"{report.event.value.replace('_', ' '):<20}")
-    line.append(f" {short(name)}", style="cyan")
+    line = Text(_clock(time.time_ns() // 1_000_000), style="dim")
+    line.append(f"  {report.event.value.replace('_', ' '):<19}", style="default not dim")
+    line.append(f"  {short(name)}", style="cyan not dim")
     if report.message_id is not None:
-        line.append(f"  {report.message_id.hex()[:12]}", style="dim")
+        line.append(f"  {report.message_id.hex()[:8]}")
     if report.detail:
-        line.append(f"  {report.detail}")
+        line.append(f"  {report.detail}", style="default not dim")
     out().print(line, soft_wrap=True)
 
 
-@app.command
+def _clock(at: int) -> str:
+    """The time of day here."""
+    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%H:%M:%S")
+
+
+@app.command(
+    help_epilogue=_examples(
+        'tom send tom1… "hello" --relay tom1…@relay.example:7700',
+        "tom send tom1… --file letter.txt --relay tom1…@relay.example:7700",
+        "date | tom send tom1… --file - --peer tom1…@192.0.2.7:7700 --route direct",
+    )
+)
 def send(
     to: str,
     text: str | None = None,
@@ -253,16 +332,21 @@ def send(
     peer: Annotated[
         tuple[str, ...], Parameter(help="A node that can be reached directly, tom1…@host:port.", negative=())
     ] = (),
-    route: Annotated[Literal["relay", "direct"], Parameter(help="Which way to try first.")] = "relay",
-    ttl: Annotated[float, Parameter(help="The message's lifetime in seconds, at most 86400.")] = DEFAULT_TTL
-    / 1000,
-    wait: Annotated[float, Parameter(help="How many seconds to wait for the receipt.")] = 30.0,
+    route: Annotated[
+        Literal["relay", "direct"], Parameter(help="Which way to try first. Default: relay")
+    ] = "relay",
+    ttl: Annotated[
+        float, Parameter(help="The message's lifetime in seconds, at most and by default 86400.")
+    ] = DEFAULT_TTL / 1000,
+    wait: Annotated[float, Parameter(help="How many seconds to wait for the receipt. Default: 30")] = 30.0,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
     """Send a message and wait for its receipt.
 
-    A message without a receipt stays stored with the identity and goes on whenever a command runs with it.
+    A message without a receipt stays stored with the identity and goes on
+    whenever tom send, tom listen or tom node runs with it, until its lifetime is
+    over. Exit code 3 says that no receipt came in time.
 
     Parameters
     ----------
@@ -271,21 +355,32 @@ def send(
     text
         What to send, unless --file is given.
     """
+    recipient = parse_node_id(to)
+    if not 0.001 <= ttl <= MAX_TTL / 1000:
+        raise UsageError(f"--ttl is a number of seconds from 0.001 to {MAX_TTL // 1000}.")
+    if math.isnan(wait) or wait < 0:
+        raise UsageError("--wait is a number of seconds, 0 or more.")
     content = _content(text, file)
     path = _identity_path(identity)
     words = passphrase(ask=passphrase_)
 
     async def run() -> int:
         async with library.open_node(path, passphrase=words, relays=relay, peers=peer) as opened:
-            delivery = await opened.send(to, content, ttl=round(ttl * 1000), route=route)
+            if recipient == opened.node_id:
+                raise UsageError("That is this identity's own NodeId; a message goes to another node.")
+            begun = trio.current_time()
+            delivery = await opened.send(recipient, content, ttl=round(ttl * 1000), route=route)
             with trio.move_on_after(wait) as patience:
                 async for step in delivery.journey():
-                    _show_step(step, json_=json_)
-                await delivery.delivered()
-            if patience.cancelled_caught:
-                reasons = [str(error) for error in opened.unreachable.values()]
+                    _show_step(step, trio.current_time() - begun, json_=json_)
+            if not delivery.finished:
+                assert patience.cancelled_caught
+                reasons = [_why(name, error) for name, error in opened.unreachable.items()]
                 _say_waiting(delivery, wait, reasons, linked=bool(opened.linked))
                 return NOT_DELIVERED
+            await delivery.delivered()
+            if not json_ and delivery.id is not None:
+                out().print(f"message {delivery.id.hex()}", style="dim", soft_wrap=True)
         return 0
 
     return _run(run)
@@ -293,10 +388,10 @@ def send(
 
 def _content(text: str | None, file: Path | None) -> bytes:
     if (text is None) == (file is None):
-        raise UsageError("Give either a text or --file.")
+        raise UsageError("Give either a text or --file (--file - reads standard input).")
     if file is None:
         assert text is not None
-        return text.encode("utf-8")
+        return os.fsencode(text)
     try:
         if str(file) == "-":
             content = sys.stdin.buffer.read(MAX_CONTENT + 1)
@@ -310,7 +405,15 @@ def _content(text: str | None, file: Path | None) -> bytes:
     return content
 
 
-def _show_step(step: Progress | Report, *, json_: bool) -> None:
+_STATES: Final = {
+    DeliveryState.PENDING: "stored on this computer",
+    DeliveryState.SENT: "handed over to",
+    DeliveryState.RELAYED: "on its way to",
+    DeliveryState.EXPIRED: "no receipt was seen in its lifetime",
+}
+
+
+def _show_step(step: Progress | Report, elapsed: float, *, json_: bool) -> None:
     if isinstance(step, Report):
         if not json_ and step.event in {Event.REROUTED, Event.REFUSED}:
             _show_report(step, json_=False)
@@ -320,33 +423,43 @@ def _show_step(step: Progress | Report, *, json_: bool) -> None:
         trail = [node_id_to_text(stamp.next_hop) for stamp in step.trail]
         tell_json(state=step.state.name.lower(), message_id=message, trail=trail)
         return
-    line = Text(
-        f"{step.state.name.lower():<10}", style="green" if step.state is DeliveryState.DELIVERED else ""
-    )
-    if step.trail:
-        line.append(" → ".join(["", *(short(node_id_to_text(stamp.next_hop)) for stamp in step.trail)]))
+    line = Text(f"{elapsed * 1000:>6.0f} ms  ", style="dim")
+    done = step.state is DeliveryState.DELIVERED
+    line.append(f"{step.state.name.lower():<9}", style="bold green not dim" if done else "bold not dim")
     if step.receipt is not None:
-        line.append(f" receipt of {short(node_id_to_text(step.receipt.recipient))} verified", style="green")
-    if message is not None:
-        line.append(f"  message {message[:16]}…", style="dim")
+        line.append(f"  receipt of {short(node_id_to_text(step.receipt.recipient))} verified")
+    else:
+        hops = [short(node_id_to_text(stamp.next_hop)) for stamp in step.trail]
+        line.append("  " + " ".join([_STATES[step.state], *hops[-1:]]))
+        if len(hops) > 1:
+            line.append(f", hop {len(hops)}")
     out().print(line, soft_wrap=True)
 
 
+def _why(name: str, error: UnreachableError) -> str:
+    return f"{short(name)}: {error}"
+
+
 def _say_waiting(delivery: library.Delivery, wait: float, reasons: list[str], *, linked: bool) -> None:
-    why = (
-        " ".join(reasons)
-        if reasons
-        else "The recipient has not answered through any relay."
-        if linked
-        else "No relay and no address of the recipient is known: give --relay or --peer."
-    )
-    err().print(
-        f"No receipt within {wait:g} s; the message is {delivery.state.name.lower()}. {why} "
-        "It stays stored and goes on whenever a command runs with this identity."
-    )
+    if not reasons:
+        reasons = [
+            "The relay was reached; the recipient has not answered through it. Is it running?"
+            if linked
+            else "No relay and no address of the recipient is known: give --relay or --peer."
+        ]
+    complain(f"No receipt within {wait:g} s; the message is {delivery.state.name.lower()}.")
+    for reason in reasons:
+        complain(reason)
+    complain("The message stays stored. It goes on whenever tom runs a node with this identity.")
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "tom listen --relay tom1…@relay.example:7700",
+        "tom listen --at 127.0.0.1:7701                  reachable without a relay",
+        "tom listen --relay tom1…@relay.example:7700 --count 1 --json",
+    )
+)
 def listen(
     *,
     at: Annotated[
@@ -359,6 +472,10 @@ def listen(
     json_: AsJson = False,
 ) -> int:
     """Show messages as they arrive."""
+    if count < 0:
+        raise UsageError("--count is 0 or more.")
+    if at is not None:
+        parse_host_port(at)
     path = _identity_path(identity)
     words = passphrase(ask=passphrase_)
 
@@ -385,7 +502,7 @@ async def _warn_unreachable(opened: library.OpenNode) -> None:
         for name, error in opened.unreachable.items():
             if name not in said:
                 said.add(name)
-                err().print(f"tom: {error} Trying on.")
+                complain(f"{_why(name, error)} Trying on.")
         await trio.sleep(0.5)
 
 
@@ -399,35 +516,57 @@ async def _show_messages(opened: library.OpenNode, count: int, *, json_: bool) -
                 sender=message.sender,
                 relay=message.relay,
                 content=message.content.hex(),
+                received_at=message.received_at,
                 again=message.again,
             )
         else:
-            line = Text(short(message.sender), style="bold cyan")
-            line.append(f"  {readable(message.content, 2_000)}", style="default not bold")
+            line = Text(_clock(message.received_at), style="dim")
+            line.append(f"  {message.sender}", style="bold cyan not dim")
             if message.again:
-                line.append("  (shown again)", style="dim")
+                line.append("  again")
             out().print(line, soft_wrap=True)
+            out().print(Text(_paragraph(message.content)), soft_wrap=True)
         message.acknowledge()
         shown += 1
         if shown == count:
             return
 
 
+def _paragraph(content: bytes) -> str:
+    """A message's lines, set off from the line above."""
+    try:
+        lines = content.decode("utf-8").splitlines() or [""]
+    except UnicodeDecodeError:
+        return f"  {readable(content)}  (--json shows all of it)"
+    shown = [f"  {readable(line.encode(), 2_000) if line else ''}".rstrip() for line in lines[:MAX_LINES]]
+    if len(lines) > MAX_LINES:
+        shown.append(f"  … {len(lines) - MAX_LINES:,} more lines (--json shows all of them)")
+    return "\n".join(shown if any(shown) else [f"  {readable(b'')}"])
+
+
 # --- inspect ------------------------------------------------------------------------------------------
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "tom inspect 0500000000000000000000000000000000000000000000000000000000000000",
+        "tom inspect frame.bin",
+        "tom inspect --as session payload.hex --json",
+    )
+)
 def inspect(
     source: str,
     /,
     *,
     as_: Annotated[
-        Literal["frame", "descriptor", "header", "records", "session", "handshake"],
-        Parameter(name="--as", help="What the bytes are."),
+        Literal["frame", "descriptor", "header", "records", "session", "handshake", "extensions"],
+        Parameter(name="--as", help="What the bytes are. Default: frame"),
     ] = "frame",
     json_: AsJson = False,
 ) -> int:
-    """Print an annotated hex dump of a frame, field by field, and say whether a node would accept it.
+    """Print an annotated hex dump of a frame, field by field, and say whether it is well formed.
+
+    Signatures and dates need more than the bytes, so they are not judged.
 
     Parameters
     ----------
@@ -444,17 +583,15 @@ def inspect(
         return FAILED if refusal else 0
     _show_dump(title, rows, len(data))
     if refusal:
-        err().print(f"[bold red]refused[/]: {refusal}")
+        err().print(Text.assemble(("refused", "bold red"), f": {refusal}"))
         return FAILED
-    out().print(
-        f"[bold green]canonical[/]: a node decodes these {len(data):,} bytes and rebuilds the same ones"
-    )
+    out().print(f"\n[bold green]well formed[/]: {len(data):,} bytes, decoded and rebuilt alike")
     return 0
 
 
 def _bytes_of(source: str) -> bytes:
     if source == "-":
-        raw = sys.stdin.buffer.read(4 * MAX_CONTENT)
+        raw = sys.stdin.buffer.read(MAX_INSPECTED + 1)
     else:
         try:
             return bytes.fromhex(source)
@@ -462,9 +599,14 @@ def _bytes_of(source: str) -> bytes:
             pass
         try:
             with Path(source).open("rb") as opened:
-                raw = opened.read(4 * MAX_CONTENT)
+                raw = opened.read(MAX_INSPECTED + 1)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{source[:60]!r} is neither hex nor a file that can be read.") from error
+            shown = source if len(source) <= 60 else f"{source[:60]}…"
+            raise UsageError(
+                f"{shown!r} is neither hex (two digits a byte) nor a file that can be read."
+            ) from error
+    if len(raw) > MAX_INSPECTED:
+        raise UsageError(f"{source} has more than {MAX_INSPECTED:,} bytes; no frame is that large.")
     try:
         return bytes.fromhex(raw.decode("ascii"))
     except ValueError:
@@ -472,7 +614,10 @@ def _bytes_of(source: str) -> bytes:
 
 
 def _show_dump(title: str, rows: list[Row], size: int) -> None:
-    out().print(f"[bold]{title}[/], {size:,} bytes\n", soft_wrap=True)
+    out().print(Text.assemble((title, "bold"), f"\n{size:,} bytes"), soft_wrap=True)
+    if not rows:
+        return
+    out().print()
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("offset", justify="right", style="dim")
     table.add_column("bytes", no_wrap=True)
@@ -483,16 +628,20 @@ def _show_dump(title: str, rows: list[Row], size: int) -> None:
         if len(row.data) > 64:
             lines.append(f"… {len(row.data) - 64:,} more")
         table.add_row(str(row.offset), "\n".join(lines), Text(row.field), Text(row.meaning))
-    out().print(table)
+    print_table(out(), table)
 
 
 # --- demo ---------------------------------------------------------------------------------------------
 
 
-@app.command
+@app.command(
+    help_epilogue=_examples(
+        "tom demo", 'tom demo --message "Can you read this, C?"', "tom demo --file photo.jpg --json"
+    )
+)
 def demo(
     *,
-    message: Annotated[str | None, Parameter(help="What A writes to B.")] = None,
+    message: Annotated[str | None, Parameter(help="What A writes to B, instead of a greeting.")] = None,
     file: Annotated[Path | None, Parameter(help="Let A send this file's content instead.")] = None,
     json_: AsJson = False,
 ) -> int:
@@ -516,7 +665,7 @@ def demo(
     except demonstration.DemoError as error:
         if json_:
             sys.stdout.write(json.dumps(demonstration.failure(str(error)), indent=2) + "\n")
-        err().print(f"tom: {error}")
+        complain(str(error))
         return FAILED
 
 
@@ -524,39 +673,76 @@ def demo(
 
 
 def _run(run: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    result: int = trio.run(run)
+    """Run it; an error comes out as itself, not in a group of one, and an interruption before all others."""
+    try:
+        result: int = trio.run(run)
+    except BaseExceptionGroup as group:
+        if group.subgroup(KeyboardInterrupt) is not None:
+            raise KeyboardInterrupt from None
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
     return result
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(arguments)
-    except UsageError as error:
-        err().print(f"tom: {error}", markup=False)
+        sys.stdout.flush()
+    except (UsageError, AddressError) as error:
+        complain(str(error))
+        code = USAGE
+    except CommandError as error:
+        complain(f"The message can't be sent: {error.detail}.")
         code = USAGE
     except NotDelivered as error:
-        err().print(f"tom: {error}", markup=False)
+        complain(str(error))
         code = NOT_DELIVERED
     except ProtocolError as error:
-        err().print(f"tom: {_advice(error)}", markup=False)
+        complain(_advice(error))
         code = FAILED
     except LocalError as error:
-        err().print(f"tom: {error}", markup=False)
+        complain(str(error))
+        code = FAILED
+    except EOFError:
+        complain("No passphrase was given.")
         code = FAILED
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - open until the interpreter has flushed it
+        # Whoever read the output has had enough of it.
+        _drop_output()
+        code = FAILED
+    except OSError as error:
+        # What belongs to an identity, a store or the network is told by its own error; this is the output.
+        complain(f"{error.filename or 'The output'} can't be written: {error.strerror}.")
+        _drop_output()
         code = FAILED
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _drop_output() -> None:
+    """Let the interpreter flush into nothing when it ends."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
 def _advice(error: ProtocolError) -> str:
     advice = {
-        Reason.WRONG_PASSPHRASE: "Try --passphrase, or set TOM_PASSPHRASE.",
+        Reason.WRONG_PASSPHRASE: (
+            "Leave out --passphrase, and unset TOM_PASSPHRASE."
+            if error.detail == "the file has none"
+            else "Try --passphrase, or set TOM_PASSPHRASE."
+        ),
         Reason.BAD_SECRET_FILE: "The file was left as it is; restore it from a copy.",
-        Reason.IDENTITY_IN_USE: "End the other process, or use another --identity.",
         Reason.BAD_TEXT: "A NodeId begins with tom1 and has 62 characters.",
     }
     return f"{error}. {advice.get(error.reason, '')}".rstrip()

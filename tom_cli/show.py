@@ -1,6 +1,10 @@
-"""How the command line shows ids, bytes and texts."""
+"""How the command line shows ids, bytes, texts and tables."""
 
 from __future__ import annotations
+
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.table import Table
 
 
 def short(node_id: str) -> str:
@@ -10,10 +14,13 @@ def short(node_id: str) -> str:
 
 def readable(content: bytes, limit: int = 200) -> str:
     """Content as text where it is text, and as its size and beginning where it isn't; never control codes."""
+    if not content:
+        return "(nothing: 0 bytes)"
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        return f"{len(content):,} bytes: {content[:16].hex(' ')}…"
+        more = "…" if len(content) > 16 else ""
+        return f"{len(content):,} bytes: {content[:16].hex(' ')}{more}"
     safe = "".join(character if character.isprintable() else "·" for character in text[:limit])
     return safe if len(text) <= limit else f"{safe}… ({len(content):,} bytes)"
 
@@ -28,3 +35,15 @@ def hex_lines(data: bytes, most: int) -> str:
     if len(data) > 16 * most:
         lines.append(f"…       {len(data) - 16 * most:,} more bytes")
     return "\n".join(lines)
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table without the blanks that would fill its lines to their full width."""
+    for line in console.render_lines(table, pad=False):
+        segments = list(line)
+        while segments and not segments[-1].text.strip():
+            segments.pop()
+        if segments:
+            last = segments[-1]
+            segments[-1] = Segment(last.text.rstrip(), last.style)
+        console.print(Segments([*segments, Segment.line()]), soft_wrap=True, end="")
