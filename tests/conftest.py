@@ -1,0 +1,13 @@
+"""Settings that every test shares."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+# No time limit for one example: a busy machine is no failure, and pytest-timeout catches what hangs.  In CI
+# the examples are the same in every run, so that a red build can be repeated; new ones are found locally and
+# by the fuzzer.
+settings.register_profile("tom", deadline=None, print_blob=True, derandomize="CI" in os.environ)
+settings.load_profile("tom")
