@@ -184,10 +184,8 @@ def judges_for(
         and pins[instance.name].distinct <= limit
         and mutant.module in closures[instance.name]
     ]
-    # A passing instance explores everything and so notices most; among equals the cheapest.
-    return sorted(
-        able, key=lambda one: (pins[one.name].distinct + (0 if one.expect == "pass" else 2_000), one.name)
-    )
+    # A passing instance explores everything and so notices most; the others stop early.
+    return sorted(able, key=lambda one: (one.expect != "pass", pins[one.name].distinct, one.name))
 
 
 def noticed(pin: Pin, result: Result) -> str | None:
