@@ -8,7 +8,7 @@ Commands: ``{"do": "send", "to", "content", "ttl"?, "route"?}``, ``{"do": "relay
 ``{"do": "flip", "on": bool}``, ``{"do": "quit"}``.  Closing standard input quits as well.
 
 Events: ``ready``, ``report`` (dated when the node decided it, which is before it is on disk), ``progress``,
-``message``, ``seen`` (with ``--watch``: every envelope that came in, as its bytes), ``error``.
+``message``, ``flipping``, ``seen`` (with ``--watch``: every envelope that came in, as its bytes), ``error``.
 """
 
 from __future__ import annotations
@@ -133,6 +133,7 @@ async def _command(node: library.OpenNode, nursery: trio.Nursery, command: dict[
             node.add_peer(command["address"], relay=True)
         case "flip":
             DishonestNode.flipping = command["on"]
+            tell("flipping", on=command["on"])
         case "quit":
             return False
         case other:

@@ -441,7 +441,9 @@ async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
     for name in "AB":
         await demo.start(name, "--relay", relay)
     for name in "AB":
-        await demo.until(name, "to link to C", _reported("linked"))
+        # Both ends must know, or C would have to say at first that it doesn't know B.
+        await demo.until(name, "to link to C", _linked(relay.partition("@")[0]))
+        await demo.until("C", f"to link to {name}", _linked(demo[name].id))
     stage.nodes([demo[name] for name in "ACB"])
 
     stage.heading("A writes to B; only C is linked to both")
@@ -466,6 +468,7 @@ async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
     stage.heading("C turns dishonest: it flips one bit of the next ciphertext")
     demo.dishonest = True
     await demo["C"].do(do="flip", on=True)
+    await demo.until("C", "to turn dishonest", lambda event: event["event"] == "flipping")
     await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), ttl=5_000, name="flipped")
     refusal = await demo.until("B", "to refuse the changed message", _reported("refused"))
     await demo.until_told("refused")
@@ -489,6 +492,11 @@ async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
 
 def _reported(what: str) -> Callable[[dict[str, Any]], bool]:
     return lambda event: event["event"] == "report" and event["what"] == what
+
+
+def _linked(node: str) -> Callable[[dict[str, Any]], bool]:
+    reported = _reported("linked")
+    return lambda event: reported(event) and event["peer"] == node
 
 
 def _progressed(state: str) -> Callable[[dict[str, Any]], bool]:
