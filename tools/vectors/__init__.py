@@ -23,8 +23,9 @@ from tools.vectors import _examples
 ROOT: Final = Path(__file__).resolve().parents[2] / "test-vectors"
 SPEC: Final = ROOT.parent / "spec"
 SCHEMA: Final = "schemas/vectors-1.json"
-PUBLISHED: Final = ("noise/",)
-"""Folders with vectors in the form in which others published them: neither generated nor under our schema."""
+PUBLISHED: Final = ("noise/", "tla/")
+"""Folders in a form of their own: what others published, and the models' behaviours, which their runner
+makes and checks."""
 
 Content = dict[str, Any]
 
