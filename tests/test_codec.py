@@ -173,7 +173,7 @@ def test_frames_come_back(frame: Frame) -> None:
     assert codec.decode_frame(codec.encode_frame(frame)) == frame
 
 
-@given(st.lists(RECORDS, max_size=5))
+@given(st.lists(RECORDS, min_size=1, max_size=5))
 def test_records_come_back(records: list[Record]) -> None:
     """TOM-WIRE-001, 002."""
     plaintext = b"".join(codec.encode_record(record) for record in records)
@@ -431,6 +431,7 @@ def test_types_to_be_ignored() -> None:
 @pytest.mark.parametrize(
     ("requirement", "data", "reason"),
     [
+        ("TOM-WIRE-005", b"", Reason.TRUNCATED),
         ("TOM-WIRE-050", b"\x00\x00\x00", Reason.UNKNOWN_RECORD),
         ("TOM-WIRE-050", b"\x07\x00\x00", Reason.UNKNOWN_RECORD),
         ("TOM-WIRE-005", b"\x02\x00", Reason.TRUNCATED),

@@ -621,10 +621,10 @@ def decode_record(kind: int, body: bytes) -> Record:
 
 
 def decode_records(plaintext: bytes) -> list[Record]:
-    """Decode all records of one Noise transport message, in order (TOM-LINK)."""
+    """Decode all records of one Noise transport message, in order; there is at least one (TOM-LINK)."""
     records = []
     position = 0
-    while position < len(plaintext):
+    while position < len(plaintext) or not records:
         # The three bytes of wire.RECORD's head by hand: a test holds them against the declaration.
         length = int.from_bytes(plaintext[position + 1 : position + 3], "big")
         end = position + 3 + length

@@ -8,6 +8,7 @@ from tests.vector_replay import Replay
 from tom_ref import codec
 from tom_ref.node import subnet_id
 from tom_ref.validate import check_envelope, check_receipt, message_id
+from tools.vectors.delivery import open_message
 
 unhex = bytes.fromhex
 
@@ -28,5 +29,6 @@ def receipt(given: dict[str, Any]) -> dict[str, Any]:
 REPLAY: dict[str, Replay] = {
     "delivery-envelope": envelope,
     "delivery-receipt": receipt,
+    "delivery-message": open_message,
     "subnet-id": lambda given: {"subnet": subnet_id(given["name"]).hex()},
 }
