@@ -66,7 +66,7 @@ class Reason(enum.StrEnum):
     BAD_STATIC_KEY = "bad_static_key"
     """The descriptor's link key is not the Noise static key."""
     SELF_LINK = "self_link"
-    """The peer is this very node (a reflected handshake, or a secret in use twice)."""
+    """The peer's descriptor has this node's own id: it dialled itself, or its secret is in use twice."""
     FLOW_CONTROL = "flow_control"
     """The peer sent more than the window it was granted, or shrank a window."""
     BAD_CHUNK = "bad_chunk"

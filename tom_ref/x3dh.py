@@ -51,7 +51,7 @@ def responder_secret(
 
 
 def session_id(initiator: bytes, responder: bytes, ephemeral: bytes, prekey: bytes, begun_at: int) -> bytes:
-    """The 16 bytes that name a session (TOM-SESSION-014).
+    """The 16 bytes that name a session (TOM-SESSION-017).
 
     From two node ids and two public keys of 32 bytes each, and the time in ms at which the initiator began
     it.

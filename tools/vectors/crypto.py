@@ -514,7 +514,7 @@ def _argon2id() -> Content:
     cases = [
         case(
             f"argon2id-{number:04}",
-            ["TOM-ID-049"],
+            ["TOM-ID-051"],
             about,
             {
                 "passphrase": passphrase.hex(),
@@ -529,6 +529,42 @@ def _argon2id() -> Content:
     return vector_file("identity", "argon2id", OURS, cases)
 
 
+ABOUT: Final = {
+    "argon2id": (
+        "Bytes are hex. `passphrase` is the encoded passphrase, already UTF-8, in hex (in secret-file it "
+        "is text); `memory_kib` is in KiB. `key` is the 32 bytes of TOM-ID-051."
+    ),
+    "chacha20-poly1305-open": (
+        "Bytes are hex. `associated` is the associated data, `sealed` the ciphertext followed by its tag "
+        "of 16 bytes."
+    ),
+    "ed25519-sign": (
+        "Bytes are hex. `seed` is the private key of RFC 8032. `message` is signed as it stands here, "
+        "although ToM itself signs labelled encodings only."
+    ),
+    "ed25519-verify": (
+        "Bytes are hex. `message` is what was signed, as it stands here. The output of a valid case is "
+        "empty: the signature is accepted."
+    ),
+    "hkdf-sha256": (
+        "Bytes are hex. `input_key` is the input key material, extracted with `salt` (empty means 32 zero "
+        "bytes) and expanded with `info` to `length` bytes, the `output`."
+    ),
+    "labelled": (
+        "`label` is text, each of `parts` and `encoded` hex. `encoded` is labelled(label, parts...)."
+    ),
+    "x25519-public-key": (
+        "Bytes are hex. Whether `public`, a key from a descriptor or session message, is taken; the "
+        "output of a valid case is empty. The rule is stricter than X25519 itself (see x25519)."
+    ),
+    "x25519": (
+        "Bytes are hex. The bare function: `secret` is the scalar before clamping, and a `public` that "
+        "isn't below p is reduced; only a result of 32 zero bytes is refused."
+    ),
+}
+"""What the fields of each file mean, where their names don't say it."""
+
+
 def files() -> dict[str, Content]:
     """The files under ``test-vectors/crypto/``."""
     made = (
@@ -541,4 +577,7 @@ def files() -> dict[str, Content]:
         _aead(),
         _argon2id(),
     )
-    return {f"crypto/{content['algorithm']}.json": content for content in made}
+    return {
+        f"crypto/{content['algorithm']}.json": content | {"about": ABOUT[content["algorithm"]]}
+        for content in made
+    }

@@ -488,10 +488,47 @@ def _flip(data: bytes, place: int) -> bytes:
     return data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :]
 
 
+ABOUT: Final = {
+    "identity-keys": (
+        "Bytes are hex. `secret` is the node's one secret; the four `..._secret` are derived from it "
+        "(`identity_secret` is the Ed25519 seed, `link_secret` and `session_secret` are scalars before "
+        "clamping), the others are their public keys, and `node_id_text` is the node id as people see it."
+    ),
+    "node-id-text": ("`text` is what a reader gets, `node_id` the 32 bytes it means, in hex."),
+    "descriptor-verify": (
+        "Bytes are hex. Times are ms since the Unix epoch. `descriptor` is a whole encoded descriptor, "
+        "verified by a clock that shows `now`; `expected_node` is the node id it has to be of, null where "
+        "any will do. `signed` is the encoding under the signature; the other outputs are fields of the "
+        "descriptor."
+    ),
+    "descriptor-newest": (
+        "`held` is the encoded descriptor a receiver holds, null if none, and `offered` the one that "
+        "comes, both of one node and in hex; `kept` is what it holds afterwards. Only TOM-ID-033 to "
+        "TOM-ID-035 are applied: both are presupposed to be valid."
+    ),
+    "prekey-rotation": (
+        "Bytes are hex. Times are ms since the Unix epoch. `held` are the prekeys a node has when it "
+        "applies the schedule at `now`; `entropy` are the bytes of the draw identity/prekey, made only "
+        "where a prekey is issued. `current`, `current_public` and `current_until` are the id, public key "
+        "and end of validity of the newest prekey afterwards, `held` the ids of all it then holds, "
+        "`erased` those of the ones it erased, both the earliest issued first. `next_at` is the earlier "
+        "of the next issue (one interval after the newest) and the next erasure."
+    ),
+    "secret-file": (
+        "`file` and `secret` are hex. `passphrase` is text as it was typed (in argon2id it is hex), not "
+        "yet normalized; null is no passphrase."
+    ),
+}
+"""What the fields of each file mean, where their names don't say it."""
+
+
 def files() -> dict[str, Content]:
     """The files under ``test-vectors/identity/``."""
     made = (_keys(), _node_id_text(), _descriptor(), _newest(), _rotation(), _secret_file())
-    return {f"identity/{content['algorithm']}.json": content for content in made}
+    return {
+        f"identity/{content['algorithm']}.json": content | {"about": ABOUT[content["algorithm"]]}
+        for content in made
+    }
 
 
 def _lines(data: bytes) -> str:

@@ -251,7 +251,7 @@ class _Cases:
         self.cases.append(refusal(self._next(), _ids(requirements), about, inputs, reason=reason, pair=pair))
 
     def file(self) -> Content:
-        return vector_file("link", self.algorithm, OURS, self.cases)
+        return vector_file("link", self.algorithm, OURS, self.cases) | {"about": ABOUT[self.algorithm]}
 
 
 def _ids(requirements: Sequence[str]) -> list[str]:
@@ -324,9 +324,9 @@ def _handshakes() -> Content:
         return _side(BOB, initiator=False, received=received, binding=bound, expected=expected)
 
     message_2 = _to_initiator(BOB, _payload(BOB.descriptor))
-    first = cases.good([*ok, "012"], "the initiator's side, TCP", alice(message_2))
+    first = cases.good([*ok, "012", "026"], "the initiator's side, TCP", alice(message_2))
     both = _to_responder(ALICE, _payload(ALICE.descriptor))
-    second = cases.good([*ok, "012"], "the same handshake, the responder's side", bob(both))
+    second = cases.good([*ok, "012", "026"], "the same handshake, the responder's side", bob(both))
     bound_2 = _to_initiator(BOB, _payload(BOB.descriptor), binding)
     cases.good([*ok, "013"], "the initiator's side, WebRTC", alice(bound_2, binding))
     bound_both = _to_responder(ALICE, _payload(ALICE.descriptor), binding)
@@ -602,7 +602,7 @@ def _records() -> Content:
     )
     ping = cases.good(["070"], "a ping is answered", inputs(encode_record(Ping(2**64 - 1, NOW - 25))))
     cases.good(
-        ["071"],
+        ["071", "076"],
         "a second ping after the answer",
         inputs(encode_record(Ping(1, NOW)), encode_record(Ping(2, NOW))),
     )
@@ -719,7 +719,7 @@ def _records() -> Content:
         ),
         (["WIRE-005"], "a window with a byte too few", (b"\2\0\7" + bytes(7),), Reason.TRUNCATED, windows),
         (
-            ["071"],
+            ["071", "076"],
             "a second ping before the answer",
             (encode_record(Ping(1, NOW)) + encode_record(Ping(2, NOW)),),
             Reason.FLOW_CONTROL,
@@ -766,7 +766,7 @@ def _clocks() -> Content:
         ("a peer that claims more time than passed", (0, 5, 90, 20)),
     ):
         inputs = {f"t{number}": NOW + time for number, time in enumerate(times)}
-        cases.good(["073"], about, inputs)
+        cases.good(["077"], about, inputs)
     return cases.file()
 
 
@@ -787,6 +787,49 @@ def _choices() -> Content:
                 about = "here the {} node; held the {}'s link, new the {}'s".format(*names)
                 cases.good(["090", "091", "092", "093"], f"{about}, after {held_for} ms", inputs)
     return cases.file()
+
+
+ABOUT: Final = {
+    "link-handshake": (
+        "Bytes are hex. One side of a handshake at the time `now`, ms. `role` says which side, "
+        "`link_secret` is its static X25519 secret, `descriptor` its own encoded descriptor, `ephemeral` "
+        "the draw link/ephemeral, `binding` the transport's channel binding; `expected_node` is the node "
+        "id that it expects, null for any. `received` are the peer's handshake messages in order and "
+        "`sent` its own, all without the length before them. It runs in the deterministic test profile: "
+        "no grease is drawn, and the extension list it sends is empty. `peer` is the peer's node id; the "
+        "keys are those of the first transport messages."
+    ),
+    "link-seal": (
+        "Bytes are hex. `key` and `nonce` are those of the first message; `nonce` is the counter as 16 "
+        "hex digits, most significant first (in the cipher's nonce it is little-endian). `messages` are "
+        "plaintexts, `sealed` the transport messages without length. The key is replaced, by Noise's "
+        "Rekey(), after each plaintext that ends with a REKEY, without being told; the nonce goes on."
+    ),
+    "link-open": (
+        "Bytes are hex. The reverse of link-seal, with `key`, `nonce` (16 hex digits, most significant "
+        "first) and the same replacement of the key after each plaintext that ends with a REKEY. A case "
+        "is refused at the first message that can't be opened."
+    ),
+    "link-records": (
+        "`messages` are the plaintexts, in hex, of the transport messages that a link gets from its peer, "
+        "the first being the first since it opened; the link opened at `now`, ms, and everything happens "
+        "at that time. After each whole message the link sends all that is due. `frames` are the frames "
+        "that became whole, in that order; `pongs` the PONG records sent, with their heads; WINDOW "
+        "records are left out. `closed` is the reason in the peer's CLOSE, empty if none came. The sender "
+        "replaces its key after a REKEY. In a refused case the link ends with the reason given."
+    ),
+    "link-clock": (
+        "`t0` to `t3` are the four times of chapter 5, ms: PING sent, PING received, PONG sent, PONG "
+        "received; `t0` and `t3` are of the asking clock, the others of the answering one. `round_trip` "
+        "and `offset` are in ms."
+    ),
+    "link-choice": (
+        "`own` and `peer` are the node ids of the two nodes, hex; `held_initiator` and `new_initiator` "
+        "the ids of those that initiated the link held and the new one; `held_for` how long, in ms, the "
+        "one held has been open. `keep_new` says whether `own` keeps the new link and closes the other."
+    ),
+}
+"""What the fields of each file mean, where their names don't say it."""
 
 
 def files() -> dict[str, Content]:

@@ -275,7 +275,7 @@ def _session_ids() -> list[Content]:
             "begun_at": begun_at,
         }
         cases.append(
-            case(f"session-id-{number:04}", ["TOM-SESSION-014"], "two nodes", given, session_id(given))
+            case(f"session-id-{number:04}", ["TOM-SESSION-017"], "two nodes", given, session_id(given))
         )
     return cases
 
@@ -498,6 +498,60 @@ def _later_cases() -> list[Content]:
     ]  # fmt: skip
 
 
+ABOUT: Final = {
+    "x3dh-initiator": (
+        "Bytes are hex. The secrets are scalars before clamping, the initiator's own; `peer_session_key` "
+        "and `peer_prekey` are the responder's public keys IKr and SPKr. `shared_secret` is SK."
+    ),
+    "x3dh-responder": (
+        "Bytes are hex. The secrets are scalars before clamping, the responder's own; `peer_session_key` "
+        "and `peer_ephemeral` are the initiator's public keys IKi and EKi. `shared_secret` is SK."
+    ),
+    "session-id": (
+        "Bytes are hex. `ephemeral` is the initiator's public key EKi, `prekey` the responder's SPKr, "
+        "`begun_at` ms since the Unix epoch."
+    ),
+    "session-key-schedule": (
+        "Bytes are hex. `root_key` and `shared`, the result of X25519, go into KDF_RK, which gives the "
+        "output's `root_key` and the new chain's `chain_key`. Then `messages` messages are taken from "
+        "that chain: each with its `message_key`, the AEAD's `key` and `nonce`, and the chain key after "
+        "it."
+    ),
+    "session-conversation": (
+        "Bytes are hex. Times are ms since the Unix epoch. A party has its node id, the secret of its "
+        "session key, one prekey (`prekey_id`, `prekey_secret`, `prekey_until`) and its own encoded "
+        "descriptor, which the other party holds. `ephemeral` and `ratchet` are the bytes of its draws "
+        "session/ephemeral and session/ratchet, each list in the order of drawing, and longer than "
+        "needed. `steps` are done in order by the `party` named, at the time `at` of its clock, and each "
+        "has one of `results`. `send` encrypts `plaintext`; `header_prefix` stands for that of the "
+        "envelope, and `at` is also the created_at of the envelope. `receive` opens the message with the "
+        "number `message`, counted from 0 over all send steps of both parties, with the header prefix and "
+        "created_at of its sending; `refused` is the reason for which it isn't opened. `prune` erases "
+        "what is due at `at`; `sessions` are the ids of the sessions the party then holds, the most "
+        "preferred first."
+    ),
+    "session-open-initial": (
+        "Bytes are hex. Times are ms since the Unix epoch. A party has its node id, the secret of its "
+        "session key, one prekey (`prekey_id`, `prekey_secret`, `prekey_until`) and its own encoded "
+        "descriptor, which the other party holds. `ephemeral` and `ratchet` are the bytes of its draws "
+        "session/ephemeral and session/ratchet, each list in the order of drawing, and longer than "
+        "needed. `recipient` opens `message` at `now`, as the first that it gets from `sender`, of which "
+        "only the node id and the descriptor are used. `header_prefix` stands for the envelope's, "
+        "`sent_at` is the created_at of the envelope."
+    ),
+    "session-open-later": (
+        "Bytes are hex. Times are ms since the Unix epoch. A party has its node id, the secret of its "
+        "session key, one prekey (`prekey_id`, `prekey_secret`, `prekey_until`) and its own encoded "
+        "descriptor, which the other party holds. `ephemeral` and `ratchet` are the bytes of its draws "
+        "session/ephemeral and session/ratchet, each list in the order of drawing, and longer than "
+        "needed. `recipient` first opens the messages `before`, in order, and then `message`, all at the "
+        "same `now` and with the same `header_prefix`, which stands for the envelope's, and `sent_at`, "
+        "the created_at of the envelope. Of `sender` only the node id and the descriptor are used."
+    ),
+}
+"""What the fields of each file mean, where their names don't say it."""
+
+
 def files() -> dict[str, Content]:
     """The chapter's files."""
     begin, answer = _x3dh_cases()
@@ -512,6 +566,7 @@ def files() -> dict[str, Content]:
     }
     return {
         f"session/{algorithm.removeprefix('session-')}.json": vector_file("session", algorithm, OURS, cases)
+        | {"about": ABOUT[algorithm]}
         for algorithm, cases in made.items()
     }
 

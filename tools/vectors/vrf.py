@@ -163,6 +163,19 @@ def refusals() -> list[tuple[list[str], str, bytes, bytes, bytes, Reason]]:
     ]
 
 
+ABOUT: Final = {
+    "vrf-prove": (
+        "Bytes are hex. `secret` is the 32-byte secret key of RFC 9381, `alpha` the input; `public` is "
+        "its public key, `proof` the 80 bytes of pi and `output` the 64 bytes of beta."
+    ),
+    "vrf-verify": (
+        "Bytes are hex. `alpha` is the input, `proof` the 80 bytes of pi, `output` the 64 bytes of beta, "
+        "which only a proof that verifies has."
+    ),
+}
+"""What the fields of each file mean, where their names don't say it."""
+
+
 def files() -> dict[str, Content]:
     """The files under ``test-vectors/vrf/``."""
     prove = [
@@ -209,11 +222,13 @@ def files() -> dict[str, Content]:
     ]
     assert crypto.is_prime_order_point(proof[:32])
     return {
-        "vrf/vrf-prove.json": vector_file("identity", "vrf-prove", "RFC 9381 appendix B.3", prove),
+        "vrf/vrf-prove.json": vector_file("identity", "vrf-prove", "RFC 9381 appendix B.3", prove)
+        | {"about": ABOUT["vrf-prove"]},
         "vrf/vrf-verify.json": vector_file(
             "identity",
             "vrf-verify",
             "RFC 9381 appendix B.3; the others by tom_ref and an independent model of the curve",
             verify,
-        ),
+        )
+        | {"about": ABOUT["vrf-verify"]},
     }
