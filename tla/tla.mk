@@ -6,7 +6,7 @@ RUNNER := $(PYTHON) -m tla.runner
 MUTANTS ?= 0
 MUTANT_SEED ?= 1
 # And `make model-check`, which asks only the small instances.
-CHECK_MUTANTS ?= 10
+CHECK_MUTANTS ?= 6
 
 ##@ Models
 

@@ -38,7 +38,7 @@ from tla.runner.values import canonical, to_itf
 SCHEMA_FILE = Path(__file__).with_name("itf.schema.json")
 SEED = 20_250_101
 SIMULATION = Simulation(num=400, depth=40, seed=SEED)
-AREA_BUDGET = 700_000
+AREA_BUDGET = 1_400_000
 """Bytes of random behaviours kept per area."""
 TOTAL_BUDGET = 3_000_000
 TRACE_CONSTANT = "TRACE"
@@ -306,11 +306,14 @@ def generate(
     possible: dict[str, set[tuple[str, ...]]] = {}
     for area in areas:
         group = [(main, runs) for main, runs in zip(mains, random, strict=True) if main.area_name == area]
+        left = AREA_BUDGET
         for _, runs in group:
             known = covered.setdefault(area, set())
             for run in runs:
                 possible.setdefault(area, set()).update(*run.features())
-            kept.extend(choose(runs, known, AREA_BUDGET // len(group)))
+            chosen = choose(runs, known, left)
+            left -= sum(len(render_itf(as_itf(one))) for one in chosen)
+            kept.extend(chosen)
     counters: dict[str, int] = {}
     for behaviour in kept:
         document = as_itf(behaviour)
