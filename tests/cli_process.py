@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -13,6 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest import mock
+
+from tom_cli.main import main
 
 DEADLINE = 60.0
 """s: how long a test waits for something that happens within ms on an idle computer."""
@@ -45,9 +50,34 @@ def tom(
     )
 
 
+def tom_here(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """As :func:`tom`, within this process: for the many refusals that take no process to be seen."""
+    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.TextIOWrapper(io.BytesIO(), "utf-8")
+    before = signal.getsignal(signal.SIGTERM)
+    code: object = None
+    try:
+        with (
+            mock.patch.dict(os.environ, environment(), clear=True),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main([str(argument) for argument in arguments])
+            except SystemExit as ended:
+                code = ended.code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(code, int)
+    for stream in (out, err):
+        stream.flush()
+    assert isinstance(out.buffer, io.BytesIO)
+    assert isinstance(err.buffer, io.BytesIO)
+    return subprocess.CompletedProcess(arguments, code, out.buffer.getvalue(), err.buffer.getvalue())
+
+
 def new_identity(path: Path) -> str:
     """Make an identity with the command; its NodeId."""
-    done = tom("id", "new", path, "--json")
+    done = tom_here("id", "new", path, "--json")
     assert done.returncode == 0, done.stderr
     name = json.loads(done.stdout)["id"]
     assert isinstance(name, str)

@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -107,7 +108,7 @@ def actors(parent: int) -> set[int]:
     return found
 
 
-def check(document: dict, content: bytes) -> None:
+def check(document: dict[str, Any], content: bytes) -> None:
     """Everything that the document promises, for a demo that went well."""
     jsonschema.Draft202012Validator(DOCUMENT).validate(document)
     assert document["delivered"] is True

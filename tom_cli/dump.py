@@ -175,9 +175,14 @@ def dump(data: bytes, kind: str = "frame") -> tuple[str, list[Row], str | None]:
             title, declaration = FRAMES.get(data[0], ("unknown frame", None)) if data else ("nothing", None)
             if declaration is not None:
                 rows = list(walker.walk(title, declaration))
+            elif data:
+                rule = "ignored" if data[0] & 0x80 else "not defined; below 0x80, so refused"
+                rows = [Row(0, data[:1], "type", f"frame type {data[0]:#04x}: {rule}")]
+                if data[1:]:
+                    rows.append(Row(1, data[1:], "body", f"{len(data) - 1:,} bytes, not described"))
             decoded = codec.decode_frame(data)
             if title == "envelope":
-                title = f"envelope, message id {message_id(decoded.header_bytes).hex()}"  # type: ignore[union-attr]
+                title = f"envelope\nmessage id {message_id(decoded.header_bytes).hex()}"  # type: ignore[union-attr]
         elif kind == "records":
             rows = list(_records(data))
             codec.decode_records(data)
@@ -212,13 +217,21 @@ def _records(data: bytes) -> Iterator[Row]:
         kind = data[position]
         length = int.from_bytes(data[position + 1 : position + 3], "big")
         name, declaration = RECORDS.get(kind, (f"unknown record {kind:#04x}", None))
-        yield Row(position, data[position : position + 3], f"record[{index}]", f"{name}, {length:,} bytes")
+        start = data[position : position + 3]
+        if len(start) < 3:
+            yield Row(position, start, f"record[{index}]", f"{name}, incomplete")
+            return
+        yield Row(position, start, f"record[{index}]", f"{name}, {length:,} bytes")
         position += 3
         body = data[position : position + length]
         if declaration is not None:
             inner = _Dump(body)
             for row in inner.walk(name, declaration, f"record[{index}]."):
                 yield Row(position + row.offset, row.data, row.field, row.meaning)
+            if body[inner.position :]:
+                rest = body[inner.position :]
+                many = f"{len(rest):,} bytes too many"
+                yield Row(position + inner.position, rest, f"record[{index}] (rest)", many)
         elif body:
             yield Row(position, body, f"record[{index}].body", "ignored")
         position += len(body)

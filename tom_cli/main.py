@@ -305,7 +305,9 @@ def _show_report(report: Report, *, json_: bool) -> None:
     if report.message_id is not None:
         line.append(f"  {report.message_id.hex()[:8]}")
     if report.detail:
-        line.append(f"  {report.detail}", style="default not dim")
+        # In 80 columns there is room for 17 characters, so longer details get a line of their own.
+        gap = "  " if len(line) + len(report.detail) + 2 <= out().width else f"\n{'':10}"
+        line.append(f"{gap}{report.detail}", style="default not dim")
     out().print(line, soft_wrap=True)
 
 
@@ -326,7 +328,10 @@ def send(
     text: str | None = None,
     /,
     *,
-    file: Annotated[Path | None, Parameter(help="Send this file's content; - reads standard input.")] = None,
+    file: Annotated[
+        Path | None,
+        Parameter(help="Send this file's content; - reads standard input.", allow_leading_hyphen=True),
+    ] = None,
     identity: IdentityPath = None,
     relay: Relays = (),
     peer: Annotated[
@@ -370,7 +375,8 @@ def send(
                 raise UsageError("That is this identity's own NodeId; a message goes to another node.")
             begun = trio.current_time()
             delivery = await opened.send(recipient, content, ttl=round(ttl * 1000), route=route)
-            with trio.move_on_after(wait) as patience:
+            # At least a moment, so that what happens at once is shown.
+            with trio.move_on_after(max(wait, 0.05)) as patience:
                 async for step in delivery.journey():
                     _show_step(step, trio.current_time() - begun, json_=json_)
             if not delivery.finished:
@@ -414,16 +420,19 @@ _STATES: Final = {
 
 
 def _show_step(step: Progress | Report, elapsed: float, *, json_: bool) -> None:
+    stamped = Text(f"{elapsed * 1000:>6.0f} ms  ", style="dim")
     if isinstance(step, Report):
         if not json_ and step.event in {Event.REROUTED, Event.REFUSED}:
-            _show_report(step, json_=False)
+            stamped.append(f"{step.event.value:<9}", style="bold yellow not dim")
+            stamped.append(f"  {short(node_id_to_text(step.peer))}: {step.detail}", style="not dim")
+            out().print(stamped, soft_wrap=True)
         return
     message = None if step.message_id is None else step.message_id.hex()
     if json_:
         trail = [node_id_to_text(stamp.next_hop) for stamp in step.trail]
         tell_json(state=step.state.name.lower(), message_id=message, trail=trail)
         return
-    line = Text(f"{elapsed * 1000:>6.0f} ms  ", style="dim")
+    line = stamped
     done = step.state is DeliveryState.DELIVERED
     line.append(f"{step.state.name.lower():<9}", style="bold green not dim" if done else "bold not dim")
     if step.receipt is not None:
@@ -450,7 +459,7 @@ def _say_waiting(delivery: library.Delivery, wait: float, reasons: list[str], *,
     complain(f"No receipt within {wait:g} s; the message is {delivery.state.name.lower()}.")
     for reason in reasons:
         complain(reason)
-    complain("The message stays stored. It goes on whenever tom runs a node with this identity.")
+    complain("The message stays stored. It goes on whenever tom runs with this identity.")
 
 
 @app.command(
@@ -555,7 +564,7 @@ def _paragraph(content: bytes) -> str:
     )
 )
 def inspect(
-    source: str,
+    source: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     as_: Annotated[
@@ -579,7 +588,15 @@ def inspect(
         fields = [
             {"offset": r.offset, "hex": r.data.hex(), "field": r.field, "meaning": r.meaning} for r in rows
         ]
-        tell_json(kind=title, size=len(data), accepted=refusal is None, refusal=refusal, fields=fields)
+        kind, _, name = title.partition("\nmessage id ")
+        tell_json(
+            kind=kind,
+            message_id=name or None,
+            size=len(data),
+            accepted=refusal is None,
+            refusal=refusal,
+            fields=fields,
+        )
         return FAILED if refusal else 0
     _show_dump(title, rows, len(data))
     if refusal:
