@@ -305,3 +305,14 @@ def test_a_restart_between_the_two_ends_of_a_message() -> None:
     net.pass_time(2 * constants.EPS)
     assert net.shown("B") == []
     assert net.states("A", 0)[-1] is DeliveryState.EXPIRED
+
+
+def test_a_message_taken_before_any_link_goes_as_soon_as_there_is_one() -> None:
+    """TOM-DELIVERY-056: the first link is asked at once, without waiting for a retry."""
+    net = Network("A", "B", "C")
+    net.do("A", AddPeer(net["C"].id, (), relay=True))
+    net.connect("B", "C")
+    handle = net.send("A", "B", b"taken early")
+    net.connect("A", "C")
+    net.run()
+    assert net.states("A", handle)[-1] is DeliveryState.DELIVERED

@@ -295,9 +295,10 @@ class Node:
         return True
 
     def _look_up(self, step: Step, node_id: bytes) -> None:
-        if self._directory.may_ask(node_id, step.now):
+        linked = self._neighbours.linked()
+        if linked and self._directory.may_ask(node_id, step.now):
             query = codec.encode_frame(DescriptorQuery(node_id))
-            for peer in self._neighbours.linked():
+            for peer in linked:
                 self._send_to(step, peer, query)
 
     def _seal_for(self, step: Step, recipient: bytes) -> None:
