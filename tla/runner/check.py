@@ -277,13 +277,20 @@ def _children_seconds() -> float:
 def uncovered_actions(judged: Iterable[Judged], covered: set[str]) -> list[str]:
     """Actions that no run with ``-coverage`` of the same root module ever took.
 
-    A run that shows the action's witness counts as well.
+    The action's witness counts as well, and so does a broken twin whose counterexample takes the
+    action: some exist only where a rule is switched off, such as forgetting what must be on disk.
     """
     judged = list(judged)
     witnessed = {
         (one.instance.module_name, one.instance.witness_of)
         for one in judged
         if one.instance.kind == "witness" and not one.complaints
+    }
+    witnessed |= {
+        (one.instance.module_name, state.action)
+        for one in judged
+        if one.instance.kind == "twin" and not one.complaints
+        for state in one.result.trace
     }
     taken: dict[str, dict[tuple[str, str], int]] = {}
     for one in judged:

@@ -21,7 +21,7 @@ from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance, load_instances, select
 from tla.runner.java import find_toolbox, java_version
 from tla.runner.lint import lint
-from tla.runner.manifest import read_manifest, sha256_of, write_manifest
+from tla.runner.manifest import Pin, read_manifest, sha256_of, write_manifest
 from tla.runner.mutate import mutate
 from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
@@ -80,6 +80,17 @@ def _check(arguments: argparse.Namespace) -> Exit:
     return report.exit
 
 
+def declared_pins(file: Path, everything: Sequence[Instance]) -> dict[str, Pin]:
+    """The pins of declared instances; those of areas that were not read stay."""
+    names = {instance.name for instance in everything}
+    areas = {instance.area_name for instance in everything}
+    return {
+        name: pin
+        for name, pin in read_manifest(file).items()
+        if name in names or name.split("/", maxsplit=1)[0] not in areas
+    }
+
+
 def _pin(arguments: argparse.Namespace) -> Exit:
     console = _console()
     everything = load_instances(arguments.root, arguments.only)
@@ -92,18 +103,13 @@ def _pin(arguments: argparse.Namespace) -> Exit:
             one for one in chosen if one.name not in pins or pins[one.name].sha256 != sha256_of(one, library)
         ]
         if not chosen:
+            write_manifest(file, declared_pins(file, everything))
             console.print("nothing is stale")
             return Exit.OK
-    names = {instance.name for instance in everything}
-    areas = {instance.area_name for instance in everything}
 
     def keep(judged: Judged) -> None:
         # Read again each time: another pin may be at work, and an interrupted one has not run in vain.
-        kept = {
-            name: pin
-            for name, pin in read_manifest(file).items()
-            if name in names or name.split("/", maxsplit=1)[0] not in areas
-        }
+        kept = declared_pins(file, everything)
         if not judged.complaints:
             kept[judged.instance.name] = judged.pin
         write_manifest(file, kept)
