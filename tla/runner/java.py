@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -96,12 +97,16 @@ WARM_UP_CONFIG = "SPECIFICATION Spec\nCONSTANT M = {a, b}\nINVARIANT TypeOK\nPRO
 
 
 def class_data_archive(java: str, jar: str) -> str | None:
-    """A class-data archive for this Java and this TLC, made once per user; None where that fails.
+    """A class-data archive for this Java and this TLC, made once; None where that fails.
 
     Starting a virtual machine costs more than checking a small model; with the archive it costs
-    less than half.  It lies in the user's own cache folder, as Java trusts what is in it.
+    less than half.  It lies in the virtual environment, like everything that is installed for this
+    project, and outside of one in the user's own cache folder: Java trusts what is in it.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tom"
+    if sys.prefix != sys.base_prefix:
+        cache = Path(sys.prefix) / "cache"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tom"
     key = hashlib.sha256(f"{java} {java_version(java)} {jar} {WARM_UP}".encode()).hexdigest()[:16]
     base, archive = cache / f"java-{key}.jsa", cache / f"tlc-{key}.jsa"
     if archive.is_file() and base.is_file():
