@@ -622,7 +622,7 @@ def decode_record(kind: int, body: bytes) -> Record:
 
 def decode_records(plaintext: bytes) -> list[Record]:
     """Decode all records of one Noise transport message, in order; there is at least one (TOM-LINK)."""
-    records = []
+    records: list[Record] = []
     position = 0
     while position < len(plaintext) or not records:
         # The three bytes of wire.RECORD's head by hand: a test holds them against the declaration.
