@@ -717,3 +717,35 @@ def test_inspect_refuses(tmp_path: Path) -> None:
     with large.open("wb") as file:
         file.truncate(4 * MAX_CONTENT + 1)
     refused(tom_here("inspect", large), 2, "no frame is that large")
+
+
+def test_sigterm_ends_a_node_that_a_script_put_in_the_background(tmp_path: Path) -> None:
+    """A shell without job control starts background commands with SIGINT ignored; SIGTERM still ends them."""
+    script = (
+        "from tom_cli.main import main; import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); main()"
+    )
+    subprocess.run([sys.executable, "-m", "tom_cli.main", "id", "new", "n.tom"], cwd=tmp_path, check=True)
+    arguments = ["node", "--identity", "n.tom", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *arguments], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("tom1")
+        process.terminate()
+        assert process.wait(timeout=60) == 130
+
+
+def test_an_ascii_terminal_is_no_reason_for_a_traceback(tmp_path: Path) -> None:
+    """Characters that the output can't show are replaced."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tom_cli.main", "demo"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,6 +7,7 @@ Exit codes: 0 done · 1 it could not be done (standard error says what and what 
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import math
 import os
@@ -709,7 +710,14 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell script starts what it puts in the background so; SIGTERM is to end it all the same.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What a terminal can't show is replaced: a message that was sent is never lost in a traceback.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments)
         sys.stdout.flush()
