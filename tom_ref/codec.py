@@ -64,8 +64,8 @@ GREASE_TYPES: Final = tuple(0x8A + 0x10 * k for k in range(8))
 """Frame and record types reserved likewise; all of them may be ignored."""
 
 _NON_CRITICAL_TYPE: Final = 0x80
-_REASON_TEXT: Final = re.compile(rb"[a-z][a-z_]{0,39}")
-_ADDRESS_TEXT: Final = re.compile(rb"[\x21-\x7e]{1,255}")
+_REASON_TEXT: Final = re.compile(rb"[a-z][a-z_]{0,%d}" % (constants.MAX_REASON_BYTES - 1))
+_ADDRESS_TEXT: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % constants.MAX_ADDRESS_BYTES)
 _SUITE: Final = 1
 
 
