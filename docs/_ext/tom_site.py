@@ -14,15 +14,22 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from diagrams import Box, bytes_picture, states_picture
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+from tom_ref import wire
+from tom_ref.linkstates import TRANSITIONS
+from tools.spec import tables
 
 LOGGER = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[2]
 IDENTIFIER = re.compile(r"TOM-[A-Z]+-\d{3}")
 INCLUDE = re.compile(r"^<!-- tom:include (?P<path>[\w./-]+) -->$", re.MULTILINE)
 CHAPTER_LINK = re.compile(r"\]\((?:\.\./)*(?:spec/)?(?P<chapter>\d{2}-[a-z-]+)\.md(?P<fragment>#[\w-]+)?\)")
+LAYOUT_BLOCK = re.compile(r"^<!-- generated:layout (?P<name>[\w-]+) -->$", re.MULTILINE)
+STATES_BLOCK = re.compile(r"^<!-- generated:example link-states -->$", re.MULTILINE)
 DEFINITION = re.compile(r"^- \*\*(TOM-[A-Z]+-\d{3})\*\*", re.MULTILINE)
 
 
@@ -119,7 +126,35 @@ def include_sources(app: Sphinx, docname: str, source: list[str]) -> None:
     def chapter_link(match: re.Match[str]) -> str:
         return f"]({up}/{match['chapter']}.md{match['fragment'] or ''})"
 
+    text = LAYOUT_BLOCK.sub(lambda match: raw_html(layout_picture(match["name"])) + match[0], text)
+    text = STATES_BLOCK.sub(lambda match: raw_html(link_picture()) + match[0], text)
     source[0] = CHAPTER_LINK.sub(chapter_link, text)
+
+
+def raw_html(markup: str) -> str:
+    """Markup that is put on the page as it is."""
+    return f"```{{raw}} html\n{markup}\n```\n\n"
+
+
+def layout_picture(name: str) -> str:
+    """The picture of a declared format."""
+    fields = tables.layout_fields(wire.LAYOUTS[name], wire.LAYOUTS)
+    picture: str = bytes_picture(
+        name, [Box(field.name, field.size_text, field.size, field.note) for field in fields]
+    )
+    return picture
+
+
+def link_picture() -> str:
+    """The states of a link, from the table that the code follows."""
+    picture: str = states_picture(
+        "link",
+        {
+            state.value: {trigger.value: target.value for trigger, target in ways.items()}
+            for state, ways in TRANSITIONS.items()
+        },
+    )
+    return picture
 
 
 def requirement_pages() -> dict[str, str]:
