@@ -73,14 +73,14 @@ OWNERS = {
     "nacl": frozenset({"crypto"}),
     "hashlib": frozenset({"crypto"}),
     "hmac": frozenset({"crypto"}),
-    "construct": frozenset({"wire", "layout", "codec"}),
+    "construct": frozenset({"wire", "layout", "delivery_codec"}),
 }
 
 # The project's other packages, all of them above tom_ref.
 ABOVE = frozenset({"tom_cli", "tools", "tests", "conformance", "tla"})
 
 # Modules that may catch or name what construct raises.
-KNOW_CONSTRUCT_ERRORS = frozenset({"codec", "layout"})
+KNOW_CONSTRUCT_ERRORS = frozenset({"delivery_codec", "layout"})
 
 BUILTINS_OUTSIDE = frozenset(
     {"open", "input", "print", "exec", "eval", "compile", "breakpoint", "__import__"}

@@ -1,749 +1,117 @@
-"""Bytes to frames and back: strict, canonical, bounded.
+"""Bytes to frames and back: one door to every format.
 
-Every ``decode_*`` takes untrusted bytes and returns a frame class or raises
-:class:`~tom_ref.errors.ProtocolError`; nothing else can come out, whatever the bytes.  Every ``encode_*``
-takes a frame class of this node's own making and applies the same rules, so that nothing leaves which a
-peer would refuse; it raises ``ProtocolError`` too.
-
-A value has exactly one encoding (TOM-WIRE-002): fixed widths, explicit lengths, ascending extension types,
-no trailing bytes.  Caps are applied before anything is allocated (TOM-WIRE-003): the length of the input
-first, then each count and length inside it.
+:mod:`tom_ref.delivery_codec` and :mod:`tom_ref.term_codec` do the work, chapter by chapter; what this module
+adds is the first byte of a frame, which tells them apart.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from types import SimpleNamespace
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Final
 
-from construct import Struct
-
-from tom_ref import constants, wire
-from tom_ref.errors import ProtocolError, Reason
-from tom_ref.frames import (
-    Address,
-    Chunk,
-    Close,
-    Descriptor,
-    DescriptorAnswer,
-    DescriptorQuery,
-    Envelope,
-    Extension,
-    Frame,
-    FrameType,
-    HandshakePayload,
-    Header,
-    Kind,
-    Ping,
-    Pong,
-    Receipt,
-    Record,
-    RecordType,
-    Refusal,
-    Rekey,
-    SessionInitial,
-    SessionMessage,
-    SessionRegular,
-    Stamp,
-    TrailReport,
-    Transport,
-    UnknownFrame,
-    UnknownRecord,
-    Window,
+from tom_ref import constants
+from tom_ref.delivery_codec import (
+    FRAME_DECODERS,
+    FRAME_ENCODERS,
+    GREASE_EXTENSION_TYPES,
+    GREASE_TYPES,
+    INBOX,
+    KNOWN_CRITICAL,
+    NON_CRITICAL_TYPE,
+    PENDING,
+    PREKEY,
+    SEEN,
+    StoredFormat,
+    decode_descriptor,
+    decode_envelope,
+    decode_extensions,
+    decode_handshake_payload,
+    decode_header,
+    decode_receipt,
+    decode_record,
+    decode_records,
+    decode_session_message,
+    decode_stamp,
+    encode_descriptor,
+    encode_descriptor_body,
+    encode_envelope,
+    encode_extensions,
+    encode_handshake_payload,
+    encode_header,
+    encode_header_prefix,
+    encode_receipt,
+    encode_receipt_body,
+    encode_record,
+    encode_session_message,
+    encode_stamp,
 )
-from tom_ref.layout import Layout
-
-KNOWN_CRITICAL: Final[frozenset[int]] = frozenset()
-"""Extension types with bit 15 set that this version understands: none yet."""
-
-GREASE_EXTENSION_TYPES: Final = tuple(0x0A0A + 0x1010 * k for k in range(8))
-"""Extension types reserved to keep receivers tolerant (RFC 8701); none of them is critical."""
-
-GREASE_TYPES: Final = tuple(0x8A + 0x10 * k for k in range(8))
-"""Frame and record types reserved likewise; all of them may be ignored."""
-
-_NON_CRITICAL_TYPE: Final = 0x80
-_REASON_TEXT: Final = re.compile(rb"[a-z][a-z_]{0,%d}" % (constants.MAX_REASON_BYTES - 1))
-_ADDRESS_TEXT: Final = re.compile(rb"[\x21-\x7e]{1,%d}" % constants.MAX_ADDRESS_BYTES)
-_SUITE: Final = 1
-
-
-def _refuse(reason: Reason, detail: str) -> NoReturn:
-    raise ProtocolError(reason, detail)
-
-
-class _Format:
-    """One declared layout with the cap on its size."""
-
-    def __init__(self, name: str, declaration: Struct[Any, Any], cap: int) -> None:
-        self._layout = Layout(name, declaration)
-        self._cap = cap
-
-    def parse(self, data: bytes) -> Any:
-        if len(data) > self._cap:
-            _refuse(Reason.TOO_LARGE, f"{self._layout.name}: {len(data)} bytes, at most {self._cap}")
-        return self._layout.parse(data)
-
-    def build(self, values: Mapping[str, Any]) -> bytes:
-        data = self._layout.build(values)
-        if len(data) > self._cap:
-            _refuse(Reason.TOO_LARGE, f"{self._layout.name}: {len(data)} bytes, at most {self._cap}")
-        return data
-
-
-_EXTENSIONS = _Format("extensions", wire.EXTENSIONS, constants.MAX_EXTENSION_BYTES)
-_DESCRIPTOR_BODY = _Format("descriptor", wire.DESCRIPTOR_BODY, constants.MAX_DESCRIPTOR)
-_DESCRIPTOR = _Format("descriptor", wire.DESCRIPTOR, constants.MAX_DESCRIPTOR)
-_HANDSHAKE_PAYLOAD = _Format("handshake payload", wire.HANDSHAKE_PAYLOAD, constants.MAX_NOISE_MESSAGE)
-_HEADER = _Format("header", wire.HEADER, constants.MAX_HEADER)
-_HEADER_PREFIX = _Format("header prefix", wire.HEADER_PREFIX, constants.MAX_HEADER)
-_STAMP = _Format("stamp", wire.STAMP, 256)
-_ENVELOPE = _Format("envelope", wire.ENVELOPE, constants.MAX_FRAME)
-_RECEIPT_BODY = _Format("receipt", wire.RECEIPT_BODY, constants.MAX_HEADER)
-_RECEIPT = _Format("receipt", wire.RECEIPT, constants.MAX_HEADER)
-_TRAIL_REPORT = _Format("trail report", wire.TRAIL_REPORT, 34 + 104 * 255)
-_REFUSAL = _Format("refusal", wire.REFUSAL, 34 + 255)
-_DESCRIPTOR_QUERY = _Format("descriptor query", wire.DESCRIPTOR_QUERY, 256)
-_DESCRIPTOR_ANSWER = _Format("descriptor answer", wire.DESCRIPTOR_ANSWER, 35 + constants.MAX_DESCRIPTOR)
-_RECORD = _Format("record", wire.RECORD, constants.MAX_NOISE_MESSAGE)
-_CHUNK = _Format("chunk", wire.RECORD_CHUNK, 12 + constants.CHUNK_SIZE)
-_WINDOW = _Format("window", wire.RECORD_WINDOW, 256)
-_PING = _Format("ping", wire.RECORD_PING, 256)
-_PONG = _Format("pong", wire.RECORD_PONG, 256)
-_REKEY = _Format("rekey", wire.RECORD_REKEY, 256)
-_CLOSE = _Format("close", wire.RECORD_CLOSE, 255)
-_SESSION_INITIAL = _Format("session message", wire.SESSION_INITIAL, constants.MAX_PAYLOAD)
-_SESSION_REGULAR = _Format("session message", wire.SESSION_REGULAR, constants.MAX_PAYLOAD)
-
-
-# --- parts --------------------------------------------------------------------------------------------
-
-
-def _version(name: str, version: int) -> None:
-    if version != constants.VERSION:
-        _refuse(Reason.UNKNOWN_VERSION, f"{name}: {version}")
-
-
-def _check_extensions(extensions: Iterable[tuple[int, bytes]], *, own: bool = False) -> None:
-    """Apply the rules of an extension list (TOM-WIRE-010 to 012).
-
-    What this node sends itself may be critical without being known to it: tests send such things.
-    """
-    size = 1
-    last = -1
-    count = 0
-    for kind, value in extensions:
-        count += 1
-        size += 4 + len(value)
-        if kind <= last:
-            _refuse(Reason.NON_CANONICAL, "extension types not ascending")
-        last = kind
-        if kind & 0x8000 and kind not in KNOWN_CRITICAL and not own:
-            _refuse(Reason.UNKNOWN_CRITICAL_EXTENSION, f"type {kind:#06x}")
-    if count > constants.MAX_EXTENSIONS or size > constants.MAX_EXTENSION_BYTES:
-        _refuse(Reason.TOO_LARGE, f"extensions: {count} with {size} bytes")
-
-
-def _read_extensions(parsed: Any) -> tuple[Extension, ...]:
-    if not parsed.count:
-        return ()
-    _check_extensions((item.type, item.value) for item in parsed.items)
-    return tuple(Extension(item.type, item.value) for item in parsed.items)
-
-
-def _write_extensions(extensions: tuple[Extension, ...]) -> dict[str, Any]:
-    if extensions:
-        _check_extensions(((item.type, item.value) for item in extensions), own=True)
-    return {
-        "count": len(extensions),
-        "items": [{"type": e.type, "length": len(e.value), "value": e.value} for e in extensions],
-    }
-
-
-def encode_extensions(extensions: tuple[Extension, ...]) -> bytes:
-    """Return the encoding of an extension list, 1 to 4096 bytes (TOM-WIRE-010)."""
-    return _EXTENSIONS.build(_write_extensions(extensions))
-
-
-def decode_extensions(data: bytes) -> tuple[Extension, ...]:
-    """Decode an extension list that fills ``data`` (TOM-WIRE-010)."""
-    return _read_extensions(_EXTENSIONS.parse(data))
-
-
-def _reason_text(text: bytes) -> str:
-    if not _REASON_TEXT.fullmatch(text):
-        _refuse(Reason.BAD_TEXT, "reason code")
-    return text.decode("ascii")
-
-
-def _lifetime(ttl: int, created_at: int) -> None:
-    if not 0 < ttl <= constants.MAX_TTL:
-        _refuse(Reason.BAD_LIFETIME, f"ttl {ttl} ms")
-    if created_at >= 1 << 62:
-        _refuse(Reason.BAD_VALUE, "created_at")
-
-
-# --- descriptors --------------------------------------------------------------------------------------
-
-
-def _read_address(item: Any) -> Address:
-    if not _ADDRESS_TEXT.fullmatch(item.text):
-        _refuse(Reason.BAD_TEXT, "address")
-    try:
-        transport = Transport(item.transport)
-    except ValueError:
-        raise ProtocolError(Reason.UNKNOWN_KIND, f"transport {item.transport}") from None
-    return Address(transport, item.text.decode("ascii"))
-
-
-def _descriptor_values(descriptor: Descriptor) -> dict[str, Any]:
-    addresses = []
-    for address in descriptor.addresses:
-        text = address.text.encode("utf-8")
-        if not _ADDRESS_TEXT.fullmatch(text):
-            _refuse(Reason.BAD_TEXT, "address")
-        addresses.append({"transport": int(address.transport), "length": len(text), "text": text})
-    if len(addresses) > constants.MAX_ADDRESSES:
-        _refuse(Reason.TOO_LARGE, f"{len(addresses)} addresses")
-    return {
-        "version": constants.VERSION,
-        "node_id": descriptor.node_id,
-        "vrf_key": descriptor.vrf_key,
-        "link_key": descriptor.link_key,
-        "session_key": descriptor.session_key,
-        "prekey_id": descriptor.prekey_id,
-        "prekey": descriptor.prekey,
-        "prekey_from": descriptor.prekey_from,
-        "prekey_until": descriptor.prekey_until,
-        "min_version": descriptor.min_version,
-        "max_version": descriptor.max_version,
-        "created_at": descriptor.created_at,
-        "address_count": len(addresses),
-        "addresses": addresses,
-        "extensions": _write_extensions(descriptor.extensions),
-    }
-
-
-def encode_descriptor_body(descriptor: Descriptor) -> bytes:
-    """Return the bytes that a descriptor's signature covers (before ``labelled``)."""
-    return _DESCRIPTOR_BODY.build(_descriptor_values(descriptor))
-
-
-def encode_descriptor(descriptor: Descriptor) -> bytes:
-    """Return a descriptor with its signature, at most 8192 bytes."""
-    return _DESCRIPTOR.build({"body": _descriptor_values(descriptor), "signature": descriptor.signature})
-
-
-def decode_descriptor(data: bytes) -> Descriptor:
-    """Decode a descriptor that fills ``data``.  The signature is not verified here (see identity)."""
-    parsed = _DESCRIPTOR.parse(data)
-    body = parsed.body
-    _version("descriptor", body.version)
-    if body.address_count > constants.MAX_ADDRESSES:
-        _refuse(Reason.TOO_LARGE, f"{body.address_count} addresses")
-    addresses = tuple(_read_address(item) for item in body.addresses)
-    extensions = _read_extensions(body.extensions)
-    return Descriptor(
-        body.node_id,
-        body.vrf_key,
-        body.link_key,
-        body.session_key,
-        body.prekey_id,
-        body.prekey,
-        body.prekey_from,
-        body.prekey_until,
-        body.min_version,
-        body.max_version,
-        body.created_at,
-        addresses,
-        extensions,
-        parsed.signature,
-    )
-
-
-def encode_handshake_payload(payload: HandshakePayload) -> bytes:
-    """Return the payload of handshake message 2 or 3."""
-    descriptor = encode_descriptor(payload.descriptor)
-    return _HANDSHAKE_PAYLOAD.build(
-        {
-            "version": constants.VERSION,
-            "length": len(descriptor),
-            "descriptor": descriptor,
-            "extensions": _write_extensions(payload.extensions),
-        }
-    )
-
-
-def decode_handshake_payload(data: bytes) -> HandshakePayload:
-    """Decode the payload of handshake message 2 or 3.  The descriptor's signature is not verified here."""
-    parsed = _HANDSHAKE_PAYLOAD.parse(data)
-    _version("handshake payload", parsed.version)
-    extensions = _read_extensions(parsed.extensions)
-    return HandshakePayload(decode_descriptor(parsed.descriptor), extensions)
-
-
-# --- envelope -----------------------------------------------------------------------------------------
-
-
-def _header_values(header: Header) -> dict[str, Any]:
-    _lifetime(header.ttl, header.created_at)
-    if not 1 <= header.hop_limit <= constants.MAX_HOPS:
-        _refuse(Reason.BAD_VALUE, f"hop limit {header.hop_limit}")
-    if header.payload_length > constants.MAX_PAYLOAD:
-        _refuse(Reason.TOO_LARGE, f"payload of {header.payload_length} bytes")
-    return {
-        "version": constants.VERSION,
-        "kind": int(header.kind),
-        "subnet": header.subnet,
-        "term": header.term,
-        "sender": header.sender,
-        "recipient": header.recipient,
-        "created_at": header.created_at,
-        "ttl": header.ttl,
-        "hop_limit": header.hop_limit,
-        "extensions": _write_extensions(header.extensions),
-        "payload_length": header.payload_length,
-        "payload_hash": header.payload_hash,
-    }
-
-
-def encode_header(header: Header) -> bytes:
-    """Return the header's bytes, which the sender signs and whose hash is the message id."""
-    return _HEADER.build(_header_values(header))
-
-
-def encode_header_prefix(header: Header) -> bytes:
-    """Return the header's bytes up to its extensions: what the session authenticates as well.
-
-    The payload's length and hash are left out because the payload isn't there yet when it is encrypted.
-    """
-    return _HEADER_PREFIX.build(_header_values(header))
-
-
-def decode_header(data: bytes) -> Header:
-    """Decode an envelope header that fills ``data``.  The signature is not verified here."""
-    parsed = _HEADER.parse(data)
-    _version("header", parsed.version)
-    try:
-        kind = Kind(parsed.kind)
-    except ValueError:
-        raise ProtocolError(Reason.UNKNOWN_KIND, f"envelope kind {parsed.kind}") from None
-    _lifetime(parsed.ttl, parsed.created_at)
-    if not 1 <= parsed.hop_limit <= constants.MAX_HOPS:
-        _refuse(Reason.BAD_VALUE, f"hop limit {parsed.hop_limit}")
-    if parsed.payload_length > constants.MAX_PAYLOAD:
-        _refuse(Reason.TOO_LARGE, f"payload of {parsed.payload_length} bytes")
-    extensions = _read_extensions(parsed.extensions)
-    return Header(
-        kind,
-        parsed.subnet,
-        parsed.term,
-        parsed.sender,
-        parsed.recipient,
-        parsed.created_at,
-        parsed.ttl,
-        parsed.hop_limit,
-        extensions,
-        parsed.payload_length,
-        parsed.payload_hash,
-    )
-
-
-def encode_stamp(stamp: Stamp) -> bytes:
-    """Return a stamp's 104 bytes; the next stamp signs their hash."""
-    return _STAMP.build(_stamp_values(stamp))
-
-
-def decode_stamp(data: bytes) -> Stamp:
-    """Decode a stamp that fills ``data``.  The signature is not verified here (see validate)."""
-    return _read_trail((_STAMP.parse(data),))[0]
-
-
-def _stamp_values(stamp: Stamp) -> dict[str, Any]:
-    return {
-        "arrived_at": stamp.arrived_at,
-        "next_hop": stamp.next_hop,
-        "signature": stamp.signature,
-    }
-
-
-def _read_trail(items: Iterable[Any]) -> tuple[Stamp, ...]:
-    return tuple(Stamp(item.arrived_at, item.next_hop, item.signature) for item in items)
-
-
-def _trail_length(count: int, limit: int) -> None:
-    if not count:
-        _refuse(Reason.BAD_VALUE, "empty trail")
-    if count > limit:
-        _refuse(Reason.PATH_TOO_LONG, f"{count} stamps, at most {limit}")
-
-
-def encode_envelope(envelope: Envelope) -> bytes:
-    """Return the envelope frame, at most ``MAX_FRAME`` bytes.  ``header_bytes`` go out as they are."""
-    _trail_length(len(envelope.trail), envelope.header.hop_limit)
-    return _ENVELOPE.build(
-        {
-            "header_length": len(envelope.header_bytes),
-            "header": envelope.header_bytes,
-            "signature": envelope.signature,
-            "work_nonce": envelope.work_nonce,
-            "trail_count": len(envelope.trail),
-            "trail": [_stamp_values(stamp) for stamp in envelope.trail],
-            "payload": envelope.payload,
-        }
-    )
-
-
-def decode_envelope(data: bytes) -> Envelope:
-    """Decode an envelope frame.  Signatures are not verified here (see validate)."""
-    parsed = _ENVELOPE.parse(data)
-    if parsed.header_length > constants.MAX_HEADER:
-        _refuse(Reason.TOO_LARGE, f"header of {parsed.header_length} bytes")
-    header = decode_header(parsed.header)
-    _trail_length(parsed.trail_count, header.hop_limit)
-    if len(parsed.payload) != header.payload_length:
-        _refuse(Reason.PAYLOAD_MISMATCH, f"{len(parsed.payload)} bytes, {header.payload_length} signed")
-    return Envelope(
-        header,
-        parsed.header,
-        parsed.signature,
-        parsed.work_nonce,
-        _read_trail(parsed.trail),
-        parsed.payload,
-    )
-
-
-# --- other frames -------------------------------------------------------------------------------------
-
-
-def _receipt_values(receipt: Receipt) -> dict[str, Any]:
-    _lifetime(receipt.ttl, receipt.created_at)
-    return {
-        "version": constants.VERSION,
-        "message_id": receipt.message_id,
-        "subnet": receipt.subnet,
-        "term": receipt.term,
-        "sender": receipt.sender,
-        "recipient": receipt.recipient,
-        "relay": receipt.relay,
-        "created_at": receipt.created_at,
-        "ttl": receipt.ttl,
-        "received_at": receipt.received_at,
-        "extensions": _write_extensions(receipt.extensions),
-    }
-
-
-def encode_receipt_body(receipt: Receipt) -> bytes:
-    """Return the bytes that a receipt's signature covers (before ``labelled``)."""
-    return _RECEIPT_BODY.build(_receipt_values(receipt))
-
-
-def encode_receipt(receipt: Receipt) -> bytes:
-    """Return the receipt frame."""
-    return _RECEIPT.build({"body": _receipt_values(receipt), "signature": receipt.signature})
-
-
-def decode_receipt(data: bytes) -> Receipt:
-    """Decode a receipt frame.  The signature is not verified here (see validate)."""
-    parsed = _RECEIPT.parse(data)
-    body = parsed.body
-    _version("receipt", body.version)
-    _lifetime(body.ttl, body.created_at)
-    extensions = _read_extensions(body.extensions)
-    return Receipt(
-        body.message_id,
-        body.subnet,
-        body.term,
-        body.sender,
-        body.recipient,
-        body.relay,
-        body.created_at,
-        body.ttl,
-        body.received_at,
-        extensions,
-        parsed.signature,
-    )
-
-
-def _encode_trail_report(report: TrailReport) -> bytes:
-    _trail_length(len(report.trail), constants.MAX_HOPS)
-    return _TRAIL_REPORT.build(
-        {
-            "message_id": report.message_id,
-            "trail_count": len(report.trail),
-            "trail": [_stamp_values(stamp) for stamp in report.trail],
-        }
-    )
-
-
-def _decode_trail_report(data: bytes) -> TrailReport:
-    parsed = _TRAIL_REPORT.parse(data)
-    _trail_length(parsed.trail_count, constants.MAX_HOPS)
-    return TrailReport(parsed.message_id, _read_trail(parsed.trail))
-
-
-def _encode_refusal(refusal: Refusal) -> bytes:
-    reason = refusal.reason.encode("ascii", "replace")
-    _reason_text(reason)
-    return _REFUSAL.build({"message_id": refusal.message_id, "length": len(reason), "reason": reason})
-
-
-def _decode_refusal(data: bytes) -> Refusal:
-    parsed = _REFUSAL.parse(data)
-    return Refusal(parsed.message_id, _reason_text(parsed.reason))
-
-
-def _encode_descriptor_query(query: DescriptorQuery) -> bytes:
-    return _DESCRIPTOR_QUERY.build({"node_id": query.node_id})
-
-
-def _decode_descriptor_query(data: bytes) -> DescriptorQuery:
-    return DescriptorQuery(_DESCRIPTOR_QUERY.parse(data).node_id)
-
-
-def _encode_descriptor_answer(answer: DescriptorAnswer) -> bytes:
-    descriptor = b"" if answer.descriptor is None else encode_descriptor(answer.descriptor)
-    if answer.descriptor is not None and answer.descriptor.node_id != answer.node_id:
-        _refuse(Reason.NODE_MISMATCH, "descriptor answer")
-    return _DESCRIPTOR_ANSWER.build(
-        {"node_id": answer.node_id, "length": len(descriptor), "descriptor": descriptor}
-    )
-
-
-def _decode_descriptor_answer(data: bytes) -> DescriptorAnswer:
-    parsed = _DESCRIPTOR_ANSWER.parse(data)
-    if not parsed.length:
-        return DescriptorAnswer(parsed.node_id, None)
-    descriptor = decode_descriptor(parsed.descriptor)
-    if descriptor.node_id != parsed.node_id:
-        _refuse(Reason.NODE_MISMATCH, "descriptor answer")
-    return DescriptorAnswer(parsed.node_id, descriptor)
-
-
-_FRAME_DECODERS: Final[dict[int, Callable[[bytes], Frame]]] = {
-    FrameType.ENVELOPE: decode_envelope,
-    FrameType.RECEIPT: decode_receipt,
-    FrameType.TRAIL_REPORT: _decode_trail_report,
-    FrameType.REFUSAL: _decode_refusal,
-    FrameType.DESCRIPTOR_QUERY: _decode_descriptor_query,
-    FrameType.DESCRIPTOR_ANSWER: _decode_descriptor_answer,
-}
-
-_FRAME_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
-    Envelope: encode_envelope,
-    Receipt: encode_receipt,
-    TrailReport: _encode_trail_report,
-    Refusal: _encode_refusal,
-    DescriptorQuery: _encode_descriptor_query,
-    DescriptorAnswer: _encode_descriptor_answer,
-    UnknownFrame: lambda frame: bytes((frame.type,)) + frame.body,
-}
-
-
-def encode_frame(frame: Frame) -> bytes:
-    """Return the bytes of any frame."""
-    return _FRAME_ENCODERS[type(frame)](frame)
-
-
-def decode_frame(data: bytes) -> Frame:
+from tom_ref.errors import ProtocolError, Reason
+from tom_ref.frames import Frame, UnknownFrame
+from tom_ref.term_codec import TERM, TERM_DECODERS, TERM_ENCODERS
+from tom_ref.term_frames import TermFrame
+
+__all__ = [
+    "GREASE_EXTENSION_TYPES",
+    "GREASE_TYPES",
+    "INBOX",
+    "KNOWN_CRITICAL",
+    "PENDING",
+    "PREKEY",
+    "SEEN",
+    "TERM",
+    "AnyFrame",
+    "StoredFormat",
+    "decode_descriptor",
+    "decode_envelope",
+    "decode_extensions",
+    "decode_frame",
+    "decode_handshake_payload",
+    "decode_header",
+    "decode_receipt",
+    "decode_record",
+    "decode_records",
+    "decode_session_message",
+    "decode_stamp",
+    "encode_descriptor",
+    "encode_descriptor_body",
+    "encode_envelope",
+    "encode_extensions",
+    "encode_frame",
+    "encode_handshake_payload",
+    "encode_header",
+    "encode_header_prefix",
+    "encode_receipt",
+    "encode_receipt_body",
+    "encode_record",
+    "encode_session_message",
+    "encode_stamp",
+]
+
+AnyFrame = Frame | TermFrame
+"""Every frame a link carries."""
+
+_DECODERS: Final[Mapping[int, Callable[[bytes], AnyFrame]]] = {**FRAME_DECODERS, **TERM_DECODERS}
+
+
+def encode_frame(frame: AnyFrame) -> bytes:
+    """Return the bytes of any frame; raises :class:`ProtocolError` for one that a peer would refuse."""
+    encoder = TERM_ENCODERS.get(type(frame)) or FRAME_ENCODERS[type(frame)]
+    return encoder(frame)
+
+
+def decode_frame(data: bytes) -> AnyFrame:
     """Decode any frame by its first byte.
 
     Raises :class:`ProtocolError`; an unknown type below 0x80 is ``unknown_frame`` (TOM-WIRE-021), one from
     0x80 on comes back as :class:`UnknownFrame` to be ignored (TOM-WIRE-022).
     """
     if not data:
-        _refuse(Reason.TRUNCATED, "frame")
+        raise ProtocolError(Reason.TRUNCATED, "frame")
     if len(data) > constants.MAX_FRAME:
-        _refuse(Reason.TOO_LARGE, f"frame of {len(data)} bytes")
-    decoder = _FRAME_DECODERS.get(data[0])
+        raise ProtocolError(Reason.TOO_LARGE, f"frame of {len(data)} bytes")
+    decoder = _DECODERS.get(data[0])
     if decoder is not None:
         return decoder(data)
-    if data[0] >= _NON_CRITICAL_TYPE:
+    if data[0] >= NON_CRITICAL_TYPE:
         return UnknownFrame(data[0], data[1:])
-    _refuse(Reason.UNKNOWN_FRAME, f"type {data[0]:#04x}")
-
-
-# --- link records -------------------------------------------------------------------------------------
-
-
-def _chunk(body: bytes) -> Chunk:
-    parsed = _CHUNK.parse(body)
-    if not parsed.data:
-        _refuse(Reason.BAD_CHUNK, "no data")
-    if not 0 < parsed.total <= constants.MAX_FRAME:
-        _refuse(Reason.TOO_LARGE, f"frame of {parsed.total} bytes")
-    if parsed.offset + len(parsed.data) > parsed.total:
-        _refuse(Reason.BAD_CHUNK, "data beyond the frame's end")
-    return Chunk(parsed.stream, parsed.total, parsed.offset, parsed.data)
-
-
-def _window(body: bytes) -> Window:
-    return Window(_WINDOW.parse(body).limit)
-
-
-def _ping(body: bytes) -> Ping:
-    parsed = _PING.parse(body)
-    return Ping(parsed.nonce, parsed.sent_at)
-
-
-def _pong(body: bytes) -> Pong:
-    parsed = _PONG.parse(body)
-    return Pong(parsed.nonce, parsed.ping_sent_at, parsed.received_at, parsed.sent_at)
-
-
-def _rekey(body: bytes) -> Rekey:
-    return Rekey(_REKEY.parse(body).generation)
-
-
-def _close(body: bytes) -> Close:
-    return Close(_reason_text(_CLOSE.parse(body).reason))
-
-
-_RECORD_DECODERS: Final[dict[int, Callable[[bytes], Record]]] = {
-    RecordType.CHUNK: _chunk,
-    RecordType.WINDOW: _window,
-    RecordType.PING: _ping,
-    RecordType.PONG: _pong,
-    RecordType.REKEY: _rekey,
-    RecordType.CLOSE: _close,
-}
-
-
-def decode_record(kind: int, body: bytes) -> Record:
-    """Decode one link record's body (TOM-LINK); ``kind`` is its type byte."""
-    decoder = _RECORD_DECODERS.get(kind)
-    if decoder is not None:
-        return decoder(body)
-    if kind >= _NON_CRITICAL_TYPE:
-        return UnknownRecord(kind, body)
-    _refuse(Reason.UNKNOWN_RECORD, f"type {kind:#04x}")
-
-
-def decode_records(plaintext: bytes) -> list[Record]:
-    """Decode all records of one Noise transport message, in order; there is at least one (TOM-LINK)."""
-    records: list[Record] = []
-    position = 0
-    while position < len(plaintext) or not records:
-        # The three bytes of wire.RECORD's head by hand: a test holds them against the declaration.
-        length = int.from_bytes(plaintext[position + 1 : position + 3], "big")
-        end = position + 3 + length
-        if end > len(plaintext):
-            _refuse(Reason.TRUNCATED, "record")
-        records.append(decode_record(plaintext[position], plaintext[position + 3 : end]))
-        position = end
-    return records
-
-
-def encode_record(record: Record) -> bytes:
-    """Return one link record with its type and length."""
-    if isinstance(record, Chunk):
-        kind, body = (
-            RecordType.CHUNK,
-            _CHUNK.build(
-                {"stream": record.stream, "total": record.total, "offset": record.offset, "data": record.data}
-            ),
-        )
-    elif isinstance(record, Window):
-        kind, body = RecordType.WINDOW, _WINDOW.build({"limit": record.limit})
-    elif isinstance(record, Ping):
-        kind, body = RecordType.PING, _PING.build({"nonce": record.nonce, "sent_at": record.sent_at})
-    elif isinstance(record, Pong):
-        kind, body = (
-            RecordType.PONG,
-            _PONG.build(
-                {
-                    "nonce": record.nonce,
-                    "ping_sent_at": record.ping_sent_at,
-                    "received_at": record.received_at,
-                    "sent_at": record.sent_at,
-                }
-            ),
-        )
-    elif isinstance(record, Rekey):
-        kind, body = RecordType.REKEY, _REKEY.build({"generation": record.generation})
-    elif isinstance(record, Close):
-        text = record.reason.encode("ascii", "replace")
-        _reason_text(text)
-        kind, body = RecordType.CLOSE, _CLOSE.build({"reason": text})
-    else:
-        return _RECORD.build({"type": record.type, "length": len(record.body), "body": record.body})
-    return _RECORD.build({"type": int(kind), "length": len(body), "body": body})
-
-
-# --- session messages ---------------------------------------------------------------------------------
-
-
-def encode_session_message(message: SessionMessage) -> bytes:
-    """Return a session message, the payload of an envelope."""
-    values: dict[str, Any] = {
-        "suite": _SUITE,
-        "session_id": message.session_id,
-        "ratchet_key": message.ratchet_key,
-        "previous_count": message.previous_count,
-        "number": message.number,
-        "ciphertext": message.ciphertext,
-    }
-    if isinstance(message, SessionInitial):
-        values["session_key"] = message.session_key
-        values["ephemeral"] = message.ephemeral
-        values["prekey_id"] = message.prekey_id
-        values["begun_at"] = message.begun_at
-        return _SESSION_INITIAL.build(values)
-    return _SESSION_REGULAR.build(values)
-
-
-def decode_session_message(data: bytes) -> SessionMessage:
-    """Decode an envelope's payload.  The ciphertext is not opened here (see session)."""
-    if len(data) < 2:
-        _refuse(Reason.TRUNCATED, "session message")
-    if data[0] != _SUITE:
-        _refuse(Reason.UNKNOWN_KIND, f"suite {data[0]}")
-    if data[1] not in {1, 2}:
-        _refuse(Reason.UNKNOWN_KIND, f"session message type {data[1]}")
-    parsed = (_SESSION_INITIAL if data[1] == 1 else _SESSION_REGULAR).parse(data)
-    if len(parsed.ciphertext) < 16:
-        _refuse(Reason.TRUNCATED, "ciphertext")
-    if data[1] == 1:
-        return SessionInitial(
-            parsed.session_id,
-            parsed.session_key,
-            parsed.ephemeral,
-            parsed.prekey_id,
-            parsed.begun_at,
-            parsed.ratchet_key,
-            parsed.previous_count,
-            parsed.number,
-            parsed.ciphertext,
-        )
-    return SessionRegular(
-        parsed.session_id, parsed.ratchet_key, parsed.previous_count, parsed.number, parsed.ciphertext
-    )
-
-
-# --- stored records -----------------------------------------------------------------------------------
-
-
-class StoredFormat:
-    """A record of the local store: canonical and versioned like everything else, but never on the wire."""
-
-    def __init__(self, name: str, declaration: Struct[Any, Any], cap: int) -> None:
-        """Read ``declaration``; ``cap`` is the most bytes a record may have."""
-        self._name = name
-        self._format = _Format(name, declaration, cap)
-
-    def encode(self, **values: object) -> bytes:
-        """Return the record's bytes; raises :class:`ProtocolError` when a value is out of range."""
-        return self._format.build({"version": constants.VERSION, **values})
-
-    def decode(self, data: bytes) -> SimpleNamespace:
-        """Decode a record that fills ``data``; raises :class:`ProtocolError`."""
-        parsed: SimpleNamespace = self._format.parse(data)
-        _version(self._name, parsed.version)
-        return parsed
-
-
-PENDING: Final = StoredFormat("pending message", wire.STORED_PENDING, constants.MAX_FRAME)
-INBOX: Final = StoredFormat("inbox message", wire.STORED_INBOX, constants.MAX_FRAME)
-SEEN: Final = StoredFormat("seen message", wire.STORED_SEEN, 2 * constants.MAX_HEADER)
-PREKEY: Final = StoredFormat("prekey", wire.STORED_PREKEY, 256)
+    raise ProtocolError(Reason.UNKNOWN_FRAME, f"type {data[0]:#04x}")

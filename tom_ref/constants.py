@@ -208,6 +208,83 @@ MAX_QUERIES: Final = 1_024
 """count: the most nodes whose descriptor is being asked for at once."""
 
 
+# --- roles --------------------------------------------------------------------------------------------
+
+MAX_MEMBERS: Final = 64
+"""count: the most members of a home subnet; beyond it agreement among all would cost too much."""
+
+SLOT_MARGIN: Final = 2_000
+"""ms: what a slot has beyond 2 EPS, so that a proposal and its votes travel within it."""
+
+SLOT: Final = 12_000
+"""ms: the length of a slot in a genesis that has no reason for another."""
+
+TERM: Final = 600_000
+"""ms: from the slot of a record to slot 0 of the next vote."""
+
+TERM_SLOTS: Final = 8
+"""count: a term is at least this many slots long, so that votes end before the next ones begin."""
+
+FORK_TIMEOUT: Final = 1_800_000
+"""ms: a due change of membership waits this long without a quorum before a member moves."""
+
+FORK_SLOTS: Final = 32
+"""count: and at least this many slots, so that a slow term isn't taken for a dead one."""
+
+MAX_EVIDENCE: Final = 262_144
+"""bytes: the most evidence that a block may carry."""
+
+MAX_JOINS: Final = 64
+"""count: the most joins that the evidence of a block may carry; the record admits fewer."""
+
+MAX_DELIVERIES: Final = 1_024
+"""count: the most deliveries that the evidence of a block may carry."""
+
+MAX_DELIVERIES_PER_RELAY: Final = 64
+"""count: the most deliveries in the evidence of one block that credit one relay."""
+
+MAX_TERM_RECORD: Final = 16_384
+"""bytes: the largest term record."""
+
+MAX_PROOF_BLOCKS: Final = 200
+"""count: the most blocks in a proof of finality, so that one fits a frame; a chain that grew so long without
+three consecutive slots is given up, and the members fork."""
+
+MAX_BLOCKS: Final = 512
+"""count: the most blocks of one term that a node keeps; old ones that nothing was built on go first."""
+
+SLOT_MEMORY: Final = 64
+"""count: blocks and votes of slots older than this many are forgotten unless they are notarized."""
+
+JOIN_WORK_BITS: Final = 16
+"""bits: leading zero bits of the hash that a newcomer has to find; a second of work, more as a nuisance to
+those who want many ids than as a wall."""
+
+ABSENT_LIMIT: Final = 8
+"""count: a member without proof of presence for this many terms in a row is left out."""
+
+WAIT_TERMS: Final = 2
+"""count: a newcomer holds no role in the record that admits it and in the one after."""
+
+DUTY_CREDITS: Final = 8
+"""count: deliveries credited to a relay in one term after which its weight rises."""
+
+MAX_WEIGHT: Final = 3
+"""number: the highest weight step; a member of step w counts 2^w times in the draft of relays."""
+
+RELAY_SHARE: Final = 4
+"""twelfths: the part of the pool that a genesis drafts as relays."""
+
+CUSTODY_COPIES: Final = 2
+"""count: the custodians of a message for an absent recipient in a genesis."""
+
+MAX_SIGNAL: Final = 16_384
+"""bytes: the longest body of a signal between two members without a link."""
+
+MAX_PARTICIPANTS: Final = 8
+"""count: the most participants of a conversation subnet."""
+
+
 class Purpose(enum.StrEnum):
     """The named draws of entropy.  A name, not a position in a stream: a port is free in its order."""
 
@@ -227,5 +304,9 @@ class Purpose(enum.StrEnum):
     """32 bytes: the X3DH ephemeral key of an initiated session."""
     SESSION_RATCHET = "session/ratchet"
     """32 bytes: a ratchet key pair."""
+    SUBNET_NONCE = "subnet/nonce"
+    """32 bytes: what makes the id of a founded subnet new."""
+    CONVERSATION_NONCE = "conversation/nonce"
+    """32 bytes: what makes the id of a conversation subnet new."""
     GREASE = "grease"
     """Reserved values sent to keep ports tolerant (RFC 8701)."""

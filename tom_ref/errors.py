@@ -127,6 +127,8 @@ class Reason(enum.StrEnum):
     """A certificate without valid votes of a quorum of different validators."""
     BAD_RECORD = "bad_record"
     """A record that differs from the one computed from the evidence, or whose balances do not sum to zero."""
+    BAD_WORK = "bad_work"
+    """Proof of work with too few leading zero bits."""
     MOVED = "moved"
     """A vote or heartbeat in a subnet that its signer has left by a move."""
 

@@ -206,7 +206,7 @@ class UnknownFrame:
 
 
 Frame = Envelope | Receipt | TrailReport | Refusal | DescriptorQuery | DescriptorAnswer | UnknownFrame
-"""Every frame a link carries."""
+"""Every frame of *Delivery* and *Identity*."""
 
 
 @frozen

@@ -34,7 +34,6 @@ from tom_ref.frames import (
     DescriptorAnswer,
     DescriptorQuery,
     Envelope,
-    Frame,
     Header,
     Kind,
     Receipt,
@@ -347,7 +346,9 @@ class Node:
             step.report(Event.REFUSED, peer, None, str(error))
             step.emit(CloseLink(what.link, error.reason.value))
             return
-        self._frames[type(frame)](self, step, frame, (peer, what.link), what.data)
+        handle = self._frames.get(type(frame))
+        if handle is not None:
+            handle(self, step, frame, (peer, what.link), what.data)
 
     def _on_envelope(self, step: Step, frame: Envelope, previous: tuple[bytes, int], _: bytes) -> None:
         message = message_id(frame.header_bytes)
@@ -468,7 +469,7 @@ class Node:
         AddPeer: _add_peer,
         SetAddresses: _set_addresses,
     }
-    _frames: Final[dict[type[Frame], Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
+    _frames: Final[dict[type, Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
         Envelope: _on_envelope,
         Receipt: _on_receipt,
         TrailReport: _on_trail_report,

@@ -198,6 +198,236 @@ DESCRIPTOR_ANSWER: Final = Struct(
     "descriptor" / Bytes(this.length) * "the newest descriptor known",
 )
 
+# --- roles and terms ------------------------------------------------------------------------------------
+
+MEMBER: Final = Struct(
+    "node" / Bytes(32) * "NodeId",
+    "vrf_key" / Bytes(32) * "ECVRF public key, the same as long as the member is listed",
+    "admitted" / Int64ub * "term of the record that first listed it; 0 for a founder",
+    "absent" / Byte * "0 to 7: consecutive terms without proof of presence",
+    "weight" / Byte * "0 to 3 for the weights 1, 2, 4 and 8 in this record's draft of relays",
+    "next_weight" / Byte * "0 to 3: the same for the next record's draft",
+    "balance" / Int64ub * "balance plus 2^63",
+)
+
+TERM_RECORD: Final = Struct(
+    "version" / Byte * "1",
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "number of the term, 0 for a genesis",
+    "previous" / Bytes(32) * "hash of the previous record; zeros for a genesis",
+    "start" / Int64ub * "ms; when slot 0 of the vote on the next record begins",
+    "seed" / Bytes(32) * "from which this record's roles are drawn",
+    "proposer" / Bytes(32) * "whose VRF output entered the seed, or the founder; zeros in a first genesis",
+    "proof" / Bytes(80) * "the proposer's VRF proof; zeros in a first genesis",
+    "slot_ms" / Int32ub * "ms; length of a slot",
+    "term_ms" / Int32ub * "ms; from the slot of a record to slot 0 of the next vote",
+    "fork_ms" / Int32ub * "ms; fork time-out",
+    "relay_share" / Byte * "1 to 12: relays in twelfths of the pool",
+    "custody" / Byte * "1 to 8: copies of a message for an absent recipient",
+    "pot" / Int64ub * "what belongs to nobody, plus 2^63",
+    "vitals_length" / Int16ub * "0 in this version",
+    "vitals" / Bytes(this.vitals_length) * "vital signs",
+    "member_count" / Byte * "1 to 64",
+    "roster" / Array(this.member_count, MEMBER) * "ascending by node id",
+    "extensions" / EXTENSIONS * "list of extensions",
+)
+
+BLOCK_HEADER: Final = Struct(
+    "version" / Byte * "1",
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "the present record's term",
+    "present" / Bytes(32) * "hash of the present record",
+    "slot" / Int32ub * "1 and above",
+    "parent" / Bytes(32) * "hash of the parent block; of the present record for a first block",
+    "record" / Bytes(32) * "hash of the new record in a first block, zeros in a later one",
+    "evidence" / Bytes(32) * "hash of the evidence in a first block, zeros in a later one",
+)
+
+BALLOT: Final = Struct(
+    "index" / Byte * "the validator's place in the present record's roster, from 0",
+    "signature" / Bytes(64) * "its vote",
+)
+
+INDEXED_SIGNATURE: Final = Struct(
+    "index" / Byte * "the member's place in the present record's roster, from 0",
+    "signature" / Bytes(64) * "of the heartbeat or leave",
+)
+
+JOIN_BODY: Final = Struct(
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "the present record's term",
+    "work_nonce" / Int64ub * "the newcomer's proof of work",
+    "sponsor" / Bytes(32) * "NodeId of the member that vouches",
+    "signature" / Bytes(64) * "the sponsor's; zeros from the newcomer to its sponsor",
+    "descriptor_length" / Int16ub * "length of the descriptor",
+    "descriptor" / Bytes(this.descriptor_length) * "the newcomer's",
+)
+
+DELIVERY: Final = Struct(
+    "header_length" / Int16ub * "length of the header",
+    "header" / Bytes(this.header_length) * "as the sender signed it",
+    "signature" / Bytes(64) * "the sender's",
+    "receipt_length" / Int16ub * "length of the receipt",
+    "receipt" / Bytes(this.receipt_length) * "the recipient's receipt frame",
+)
+
+EVIDENCE: Final = Struct(
+    "heartbeat_count" / Byte * "0 to 64",
+    "heartbeats" / Array(this.heartbeat_count, INDEXED_SIGNATURE) * "ascending by index",
+    "leave_count" / Byte * "0 to 64",
+    "leaves" / Array(this.leave_count, INDEXED_SIGNATURE) * "ascending by index",
+    "join_count" / Byte * "0 to 64",
+    "joins" / Array(this.join_count, JOIN_BODY) * "in their drawn order, each newcomer once",
+    "delivery_count" / Int16ub * "0 to 1,024",
+    "deliveries" / Array(this.delivery_count, DELIVERY) * "ascending by message id, each once",
+)
+
+PROPOSAL: Final = Struct(
+    "type" / Const(b"\x07") * "frame type",
+    "header" / BLOCK_HEADER * "the block",
+    "signature" / Bytes(64) * 'the leader\'s, over labelled("ToM/1 block", header)',
+    "vote_count" / Byte * "0 to 64; 0 when the parent is the present record",
+    "certificate" / Array(this.vote_count, BALLOT) * "the parent's votes, ascending by index",
+    "record_length" / Int16ub * "0 in a later block",
+    "record" / Bytes(this.record_length) * "the new record",
+    "evidence_length" / Int32ub * "0 in a later block",
+    "evidence" / Bytes(this.evidence_length) * "what the record was computed from",
+)
+
+VOTE: Final = Struct(
+    "type" / Const(b"\x08") * "frame type",
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "the present record's term",
+    "present" / Bytes(32) * "hash of the present record",
+    "slot" / Int32ub * "of the block",
+    "block" / Bytes(32) * "hash of the block",
+    "voter" / Bytes(32) * "NodeId",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 vote", subnet, term, present, slot, block)',
+)
+
+HEARTBEAT_BODY: Final = Struct(
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "of the record",
+    "record" / Bytes(32) * "hash of the record that the member holds as present",
+    "node" / Bytes(32) * "NodeId",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 heartbeat", subnet, term, record)',
+)
+
+HEARTBEAT: Final = Struct(
+    "type" / Const(b"\x09") * "frame type",
+    "body" / HEARTBEAT_BODY * "the heartbeat",
+)
+
+PROVEN_BLOCK: Final = Struct(
+    "header" / BLOCK_HEADER * "a block of the final chain",
+    "vote_count" / Byte * "1 to 64",
+    "certificate" / Array(this.vote_count, BALLOT) * "its votes, ascending by index",
+)
+
+FINALITY: Final = Struct(
+    "type" / Const(b"\x0a") * "frame type",
+    "block_count" / Byte * "2 to 200",
+    "blocks" / Array(this.block_count, PROVEN_BLOCK) * "from the first block to the child of the final one",
+    "record" / TERM_RECORD * "the new record",
+)
+
+RECORD_QUERY: Final = Struct(
+    "type" / Const(b"\x0b") * "frame type",
+    "subnet" / Bytes(32) * "id of the subnet; zeros for the asked node's home",
+    "term" / Int64ub * "the asker's present term; 2^64 - 1 when it holds no record",
+)
+
+RECORD_ANSWER: Final = Struct(
+    "type" / Const(b"\x0c") * "frame type",
+    "present_length" / Int16ub * "length of the present record",
+    "present" / Bytes(this.present_length) * "the present record",
+    "previous_length" / Int16ub * "0 when the answering node holds none",
+    "previous" / Bytes(this.previous_length) * "the record before",
+    "heartbeat_count" / Byte * "0 to 64",
+    "heartbeats" / Array(this.heartbeat_count, HEARTBEAT_BODY) * "for the present record, ascending by node",
+)
+
+JOIN: Final = Struct(
+    "type" / Const(b"\x0d") * "frame type",
+    "body" / JOIN_BODY * "the join",
+)
+
+LEAVE: Final = Struct(
+    "type" / Const(b"\x0e") * "frame type",
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "the present record's term",
+    "node" / Bytes(32) * "NodeId",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 leave", subnet, term)',
+)
+
+MOVE_BODY: Final = Struct(
+    "subnet" / Bytes(32) * "id of the parent",
+    "term" / Int64ub * "of the parent's record",
+    "record" / Bytes(32) * "hash of the parent's record",
+    "attempt" / Int32ub * "1 and above",
+    "founder" / Bytes(32) * "NodeId",
+    "node" / Bytes(32) * "NodeId of the member that moves",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 move", subnet, term, record, attempt, founder)',
+)
+
+MOVE: Final = Struct(
+    "type" / Const(b"\x0f") * "frame type",
+    "body" / MOVE_BODY * "the move",
+)
+
+CHILD: Final = Struct(
+    "type" / Const(b"\x10") * "frame type",
+    "record_length" / Int16ub * "length of the child's genesis",
+    "record" / Bytes(this.record_length) * "the child's genesis",
+    "signature" / Bytes(64) * 'the founder\'s, over labelled("ToM/1 genesis", record)',
+    "parent_length" / Int16ub * "length of the parent's record",
+    "parent" / Bytes(this.parent_length) * "the parent's record that the moves name",
+    "move_count" / Byte * "1 to 64",
+    "moves" / Array(this.move_count, MOVE_BODY) * "ascending by node",
+)
+
+FOUNDING: Final = Struct(
+    "proof" / Bytes(80) * 'VRF proof for labelled("ToM/1 vrf genesis", subnet)',
+    "signature" / Bytes(64) * 'over labelled("ToM/1 genesis", record)',
+)
+
+GENESIS: Final = Struct(
+    "type" / Const(b"\x11") * "frame type",
+    "nonce" / Bytes(32) * "random, from the founder with the lowest id",
+    "record_length" / Int16ub * "length of the record",
+    "record" / Bytes(this.record_length) * "the first record",
+    "founder_count" / Byte * "as many as the roster",
+    "founders" / Array(this.founder_count, FOUNDING) * "in the order of the roster",
+)
+
+PARTICIPANT: Final = Struct(
+    "node" / Bytes(32) * "NodeId",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 conversation", home, term, participants, nonce)',
+)
+
+CONVERSATION: Final = Struct(
+    "type" / Const(b"\x12") * "frame type",
+    "home" / Bytes(32) * "id of the home subnet",
+    "term" / Int64ub * "the home's present term",
+    "nonce" / Bytes(32) * "random, from the participant that opens it",
+    "count" / Byte * "2 to 8",
+    "participants" / Array(this.count, PARTICIPANT) * "ascending by node",
+)
+
+CONVERSATION_END: Final = Struct(
+    "type" / Const(b"\x13") * "frame type",
+    "conversation" / Bytes(32) * "id of the conversation subnet",
+    "node" / Bytes(32) * "NodeId of a participant",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 conversation end", conversation)',
+)
+
+SIGNAL: Final = Struct(
+    "type" / Const(b"\x14") * "frame type",
+    "sender" / Bytes(32) * "NodeId",
+    "recipient" / Bytes(32) * "NodeId",
+    "body" / GreedyBytes * "0 to 16,384 bytes, for the two ends alone to understand",
+)
+
 # --- session ------------------------------------------------------------------------------------------
 
 SESSION_REGULAR: Final = Struct(
@@ -265,6 +495,22 @@ STORED_PREKEY: Final = Struct(
     "secret" / Bytes(32) * "X25519 secret",
     "valid_from" / Int64ub * "ms",
     "valid_until" / Int64ub * "ms",
+)
+
+STORED_BLOCK: Final = Struct(
+    "length" / Int32ub * "length of the proposal",
+    "proposal" / Bytes(this.length) * "the proposal frame",
+)
+
+STORED_TERM: Final = Struct(
+    "version" / Byte * "1",
+    "present" / Bytes(32) * "hash of the present record",
+    "last_slot" / Int32ub * "the last slot voted in, 0 for none",
+    "height" / Int32ub * "the greatest height of a parent voted for",
+    "block_count" / Byte * "blocks of the chain voted on, from the first block to that parent",
+    "blocks" / Array(this.block_count, STORED_BLOCK) * "in the order of the chain",
+    "vote_count" / Byte * "votes for the last of them",
+    "certificate" / Array(this.vote_count, BALLOT) * "ascending by index",
 )
 
 # --- stored session (owner: session) --------------------------------------------------------------------
@@ -368,6 +614,33 @@ LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
     "refusal": REFUSAL,
     "descriptor-query": DESCRIPTOR_QUERY,
     "descriptor-answer": DESCRIPTOR_ANSWER,
+    "member": MEMBER,
+    "term-record": TERM_RECORD,
+    "block-header": BLOCK_HEADER,
+    "ballot": BALLOT,
+    "indexed-signature": INDEXED_SIGNATURE,
+    "join-body": JOIN_BODY,
+    "delivery": DELIVERY,
+    "evidence": EVIDENCE,
+    "proposal": PROPOSAL,
+    "vote": VOTE,
+    "heartbeat-body": HEARTBEAT_BODY,
+    "heartbeat": HEARTBEAT,
+    "proven-block": PROVEN_BLOCK,
+    "finality": FINALITY,
+    "record-query": RECORD_QUERY,
+    "record-answer": RECORD_ANSWER,
+    "join": JOIN,
+    "leave": LEAVE,
+    "move-body": MOVE_BODY,
+    "move": MOVE,
+    "child": CHILD,
+    "founding": FOUNDING,
+    "genesis": GENESIS,
+    "participant": PARTICIPANT,
+    "conversation": CONVERSATION,
+    "conversation-end": CONVERSATION_END,
+    "signal": SIGNAL,
     "session-initial": SESSION_INITIAL,
     "session-regular": SESSION_REGULAR,
     "secret-file-plain": SECRET_FILE_PLAIN,

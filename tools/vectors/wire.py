@@ -306,7 +306,7 @@ def _frames() -> Content:
     made.refuses("TOM-WIRE-043", "of another node", changed(answer, 1, octets(9, 32)), Reason.NODE_MISMATCH)
     for kind in (*codec.GREASE_TYPES, 0x80, 0xFF):
         made.takes(["TOM-WIRE-022"], f"type {kind:#04x}, to be ignored", UnknownFrame(kind, b"any"))
-    for kind in (0x00, 0x07, 0x7F):
+    for kind in (0x00, 0x15, 0x7F):
         made.refuses("TOM-WIRE-021", f"type {kind:#04x}", bytes((kind,)) + b"any", Reason.UNKNOWN_FRAME)
     return made.file()
 
