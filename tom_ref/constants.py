@@ -278,6 +278,27 @@ RELAY_SHARE: Final = 4
 CUSTODY_COPIES: Final = 2
 """count: the custodians of a message for an absent recipient in a genesis."""
 
+MAX_INVITATION: Final = 4_096
+"""bytes: the largest invitation; one address of ordinary length makes about 230."""
+
+MAX_INVITATIONS: Final = 64
+"""count: the most invitations of one node that are open at once."""
+
+INVITATION_VALIDITY: Final = 24 * 3_600_000
+"""ms: how long an invitation is good for when its maker names nothing else."""
+
+MAX_HEARD: Final = 8_192
+"""count: the most hashes of frames that a node remembers so that gossip ends."""
+
+MAX_OFFERED: Final = 8
+"""count: the most records of later terms that a node that fell behind weighs at once."""
+
+LINK_IDLE: Final = 120_000
+"""ms: a link outside the mesh that carried nothing for this long is closed."""
+
+MAX_LINKS: Final = 128
+"""count: the most links that a node keeps; a further one replaces the one idle for longest."""
+
 MAX_SIGNAL: Final = 16_384
 """bytes: the longest body of a signal between two members without a link."""
 
@@ -304,6 +325,8 @@ class Purpose(enum.StrEnum):
     """32 bytes: the X3DH ephemeral key of an initiated session."""
     SESSION_RATCHET = "session/ratchet"
     """32 bytes: a ratchet key pair."""
+    INVITATION_TOKEN = "invitation/token"
+    """16 bytes: what an invited newcomer shows to its inviter."""
     SUBNET_NONCE = "subnet/nonce"
     """32 bytes: what makes the id of a founded subnet new."""
     CONVERSATION_NONCE = "conversation/nonce"

@@ -193,7 +193,8 @@ def _lifetime(ttl: int, created_at: int) -> None:
 # --- descriptors --------------------------------------------------------------------------------------
 
 
-def _read_address(item: Any) -> Address:
+def read_address(item: Any) -> Address:
+    """The meaning of one parsed address."""
     if not _ADDRESS_TEXT.fullmatch(item.text):
         refuse(Reason.BAD_TEXT, "address")
     try:
@@ -203,15 +204,21 @@ def _read_address(item: Any) -> Address:
     return Address(transport, item.text.decode("ascii"))
 
 
-def _descriptor_values(descriptor: Descriptor) -> dict[str, Any]:
-    addresses = []
-    for address in descriptor.addresses:
+def write_addresses(addresses: tuple[Address, ...]) -> list[dict[str, Any]]:
+    """The values from which a list of addresses is built, at most eight."""
+    written = []
+    for address in addresses:
         text = address.text.encode("utf-8")
         if not _ADDRESS_TEXT.fullmatch(text):
             refuse(Reason.BAD_TEXT, "address")
-        addresses.append({"transport": int(address.transport), "length": len(text), "text": text})
-    if len(addresses) > constants.MAX_ADDRESSES:
-        refuse(Reason.TOO_LARGE, f"{len(addresses)} addresses")
+        written.append({"transport": int(address.transport), "length": len(text), "text": text})
+    if len(written) > constants.MAX_ADDRESSES:
+        refuse(Reason.TOO_LARGE, f"{len(written)} addresses")
+    return written
+
+
+def _descriptor_values(descriptor: Descriptor) -> dict[str, Any]:
+    addresses = write_addresses(descriptor.addresses)
     return {
         "version": constants.VERSION,
         "node_id": descriptor.node_id,
@@ -248,7 +255,7 @@ def decode_descriptor(data: bytes) -> Descriptor:
     check_version("descriptor", body.version)
     if body.address_count > constants.MAX_ADDRESSES:
         refuse(Reason.TOO_LARGE, f"{body.address_count} addresses")
-    addresses = tuple(_read_address(item) for item in body.addresses)
+    addresses = tuple(read_address(item) for item in body.addresses)
     extensions = read_extensions(body.extensions)
     return Descriptor(
         body.node_id,

@@ -17,6 +17,7 @@ import enum
 from attrs import field, frozen
 
 from tom_ref.frames import Address, Receipt, Stamp
+from tom_ref.term_frames import Invitation
 
 
 class Table(enum.StrEnum):
@@ -32,6 +33,16 @@ class Table(enum.StrEnum):
     """Key: NodeId.  All sessions with that peer."""
     PREKEY = "prekey"
     """Key: prekey id, 4 bytes.  Secrets of published prekeys."""
+    RECORD = "record"
+    """Key: ``present``, ``previous``, ``proof`` or ``invitation``.  The home subnet."""
+    TERM = "term"
+    """One key.  What a validator voted for last, on disk before its vote leaves."""
+    MOVE = "move"
+    """Key: ``moved`` or ``followed``.  Moves signed and the child followed."""
+    INVITATION = "invitation"
+    """Key: token, 16 bytes.  Open invitations of this node."""
+    CONVERSATION = "conversation"
+    """Key: id of a conversation subnet."""
 
 
 class DeliveryState(enum.IntEnum):
@@ -131,6 +142,23 @@ class Event(enum.StrEnum):
     LINKED = "linked"
     UNLINKED = "unlinked"
     IGNORED = "ignored"
+    FOUNDED = "founded"
+    JOINING = "joining"
+    GUEST = "guest"
+    ADMITTED = "admitted"
+    LEFT_OUT = "left_out"
+    RECORD = "record"
+    """A new record is present; the detail names its term."""
+    SPONSORED = "sponsored"
+    CAUGHT_UP = "caught_up"
+    IDENTITY_TWICE = "identity_twice"
+    """Somebody else signs with this node's secret."""
+    CLOCK_OFF = "clock_off"
+    """This node's clock is further from its neighbours' than EPS."""
+    FORKED = "forked"
+    DISSOLVED = "dissolved"
+    CONVERSATION_OPENED = "conversation_opened"
+    CONVERSATION_ENDED = "conversation_ended"
 
 
 @frozen
@@ -149,4 +177,11 @@ class Drained:
     """After a refusal for lack of room the node takes messages again."""
 
 
-Effect = Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained
+@frozen
+class Invited:
+    """The invitation that a :class:`~tom_ref.inputs.MakeInvitation` asked for."""
+
+    invitation: Invitation
+
+
+Effect = Invited | Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained

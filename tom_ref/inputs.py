@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from tom_ref.errors import LocalError, Reason
 from tom_ref.frames import Address, Descriptor
+from tom_ref.term_frames import Genesis, Invitation
 
 
 class CommandError(LocalError):
@@ -133,6 +134,47 @@ class SetAddresses:
     addresses: tuple[Address, ...]
 
 
+@frozen
+class Found:
+    """Found a subnet of this node alone; others join it by invitation."""
+
+
+@frozen
+class Begin:
+    """Begin with a first record that several founders signed outside the network."""
+
+    genesis: Genesis
+
+
+@frozen
+class JoinSubnet:
+    """Join the inviter's subnet: its guest at once, a member when the next record is final."""
+
+    invitation: Invitation
+
+
+@frozen
+class MakeInvitation:
+    """Make an invitation good until ``expires_at`` (ms); an :class:`~tom_ref.effects.Invited` follows."""
+
+    expires_at: int
+
+
+@frozen
+class LeaveSubnet:
+    """Ask to be left out of the next record."""
+
+
 NetworkInput = Start | LinkUp | LinkDown | LinkWritable | LinkCongested | DialFailed | FrameReceived | Wake
-Command = SendMessage | Acknowledge | AddPeer | SetAddresses
+Command = (
+    SendMessage
+    | Acknowledge
+    | AddPeer
+    | SetAddresses
+    | Found
+    | Begin
+    | JoinSubnet
+    | MakeInvitation
+    | LeaveSubnet
+)
 Input = NetworkInput | Command

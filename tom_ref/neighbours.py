@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import define, field
 
 from tom_ref.effects import CloseLink, Dial, Event
@@ -139,11 +141,20 @@ class Neighbours:
         wanted.dialling = False
 
     def ways(self, recipient: bytes, route: Route, avoid: tuple[bytes, ...] = ()) -> list[tuple[bytes, int]]:
-        """The linked peers to hand a message to, best first, as (NodeId, link) (TOM-DELIVERY-040, 053)."""
-        order = [relay for relay in self.relays if relay != recipient]
-        order.insert(0 if route is Route.DIRECT_FIRST else len(order), recipient)
+        """The linked peers to hand a message to where relays are configured (TOM-DELIVERY-040, 053)."""
+        return self.open_ways(in_order(self.relays, recipient, route), avoid)
+
+    def open_ways(self, order: Iterable[bytes], avoid: tuple[bytes, ...] = ()) -> list[tuple[bytes, int]]:
+        """Those of some peers that take a message now, as (NodeId, link), in the same order."""
         return [
             (peer, held.link)
             for peer in order
             if peer not in avoid and (held := self._by_peer.get(peer)) is not None and not held.congested
         ]
+
+
+def in_order(relays: Iterable[bytes], recipient: bytes, route: Route) -> list[bytes]:
+    """The relays and the recipient, in the order in which a sender tries them (TOM-DELIVERY-053)."""
+    order = [relay for relay in relays if relay != recipient]
+    order.insert(0 if route is Route.DIRECT_FIRST else len(order), recipient)
+    return order

@@ -10,7 +10,8 @@ knows nothing of the others:
 * ``conversations``: end-to-end sessions;
 * ``sending``: own messages until a receipt is verified;
 * ``relaying``: the way back of others' messages;
-* ``receiving``: receipts given, and the inbox.
+* ``receiving``: receipts given, and the inbox;
+* ``home``: the subnet, its present record and the vote on the next one.
 
 The caller's contract is stated in :mod:`tom_ref.effects`.  Remote input never raises: what breaks a rule
 is refused with a code and changes nothing.  A bad command raises ``CommandError`` and changes nothing.
@@ -18,10 +19,11 @@ is refused with a code and changes nothing.  A bad command raises ``CommandError
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from tom_ref import codec, constants
 from tom_ref.conversations import Conversations
@@ -30,6 +32,7 @@ from tom_ref.directory import Directory
 from tom_ref.effects import CloseLink, Effect, Event, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
+    Address,
     Descriptor,
     DescriptorAnswer,
     DescriptorQuery,
@@ -41,18 +44,24 @@ from tom_ref.frames import (
     TrailReport,
     UnknownFrame,
 )
+from tom_ref.home import Home, HomeStatus
 from tom_ref.identity import Identity
 from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
+    Begin,
     CommandError,
     DialFailed,
+    Found,
     FrameReceived,
     Input,
+    JoinSubnet,
+    LeaveSubnet,
     LinkCongested,
     LinkDown,
     LinkUp,
     LinkWritable,
+    MakeInvitation,
     Route,
     SendMessage,
     SetAddresses,
@@ -60,12 +69,13 @@ from tom_ref.inputs import (
     Wake,
 )
 from tom_ref.keyring import Keyring
-from tom_ref.neighbours import Neighbours
+from tom_ref.neighbours import Neighbours, in_order
 from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
 from tom_ref.sending import Pending, Sending
 from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
+from tom_ref.timing import Timing
 from tom_ref.validate import check_envelope, message_id
 
 _SESSION_LOST: Final = {
@@ -76,23 +86,40 @@ _SESSION_LOST: Final = {
 """Refusals after which the next message begins a new session (TOM-SESSION-055)."""
 
 
+_GOSSIP: Final = frozenset(bytes((kind,)) for kind in (7, 8, 9, 10, 13, 14, 15, 16, 18, 19))
+"""First bytes of the frames that members pass on once; a repetition is dropped before it is decoded."""
+
+_MESH_PAUSE: Final = 1_000
+"""ms between two looks at the links of the mesh, at least."""
+
+_DUTY_RANKS: Final = 3
+"""The ranks that a sender tries in turn (TOM-ROLES-081)."""
+
+_RELAYS_BEFORE: Final = 2
+"""A relay that got the message from its sender may hand it to one more relay, no further."""
+
+
 class Node:
     """One node of ToM, without I/O.
 
-    ``subnet`` is the 32-byte id of the subnet that its messages belong to; ``records`` is what the store
-    holds (empty for a new node).  The first input is :class:`~tom_ref.inputs.Start`.  Raises
-    ``ProtocolError`` when a stored record is corrupt.
+    ``records`` is what the store holds (empty for a new node), ``timing`` what its network agreed on.  While
+    the node has no home its messages belong to the subnet ``subnet`` (32 bytes), whose relays are configured
+    by ``AddPeer``.  ``restored_copy`` tells that the store may not be the latest (TOM-ROLES-037).  The first
+    input is :class:`~tom_ref.inputs.Start`.  Raises ``ProtocolError`` when a stored record is corrupt.
     """
 
     def __init__(
         self,
         identity: Identity,
         *,
-        subnet: bytes,
         entropy: Entropy,
         now: int,
         records: Iterable[tuple[Table, bytes, bytes]] = (),
+        subnet: bytes | None = None,
+        timing: Timing | None = None,
+        restored_copy: bool = False,
     ) -> None:
+        subnet = subnet_id("ToM") if subnet is None else subnet
         if len(subnet) != constants.KEY_BYTES:
             raise ValueError("a subnet id has 32 bytes")
         own_id, signing_key = identity.node_id, identity.signing_key
@@ -106,7 +133,17 @@ class Node:
         self._sending = Sending(own_id, signing_key, self._timers)
         self._relaying = Relaying(own_id, signing_key, self._timers)
         self._receiving = Receiving(own_id, signing_key, self._timers)
+        self._timing: Final = Timing() if timing is None else timing
+        outlet = _NodeOutlet(self._neighbours, self._directory, self._keyring)
+        self._home = Home(
+            identity,
+            entropy=entropy,
+            timing=self._timing,
+            timers=self._timers,
+            outlet=outlet,
+        )
         self._restore(records)
+        self._home.restored(abstain=restored_copy)
 
     def _restore(self, records: Iterable[tuple[Table, bytes, bytes]]) -> None:
         restore: dict[Table, Callable[[bytes, bytes], None]] = {
@@ -117,7 +154,10 @@ class Node:
             Table.PREKEY: lambda _, value: self._keyring.restore(value),
         }
         for table, key, value in records:
-            restore[table](key, value)
+            if table in restore:
+                restore[table](key, value)
+            else:
+                self._home.restore(table, key, value)
 
     # --- what the driver reads ------------------------------------------------------------------------
 
@@ -130,6 +170,20 @@ class Node:
     def descriptor(self) -> Descriptor:
         """This node's own newest descriptor; present from ``Start`` on."""
         return self._keyring.descriptor
+
+    @property
+    def home(self) -> Home:
+        """The home subnet: to be looked at, never changed."""
+        return self._home
+
+    def status(self) -> HomeStatus:
+        """What a person may want to know of the home subnet."""
+        return self._home.status(self._now)
+
+    @property
+    def linked(self) -> tuple[bytes, ...]:
+        """Every linked peer."""
+        return self._neighbours.linked()
 
     @property
     def writable(self) -> bool:
@@ -174,8 +228,10 @@ class Node:
                 self._renew_descriptor(step)
             elif timer is Timer.SESSIONS:
                 self._conversations.prune(step, key)
-            else:
+            elif timer is Timer.REDIAL:
                 self._neighbours.dial(step, key)
+            else:
+                self._home_timers[timer](self, step, key)
 
     # --- links ----------------------------------------------------------------------------------------
 
@@ -184,6 +240,8 @@ class Node:
         self._receiving.show_again(step)
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)
+        self._home.start(step)
+        self._tend_mesh(step)
         self._try_waiting(step)
 
     def _wake(self, step: Step, _: Wake) -> None:
@@ -224,6 +282,7 @@ class Node:
             self._relaying.forget(message)
         if replaced:
             self._sending.released_by(peer)
+        self._home.link_up(step, peer)
         self._seal_for(step, peer)
         self._try_waiting(step)
 
@@ -253,6 +312,88 @@ class Node:
         step.send(link, frame)
         return True
 
+    # --- the home subnet --------------------------------------------------------------------------------
+
+    def _found(self, step: Step, _: Found) -> None:
+        self._home.found(step)
+
+    def _begin(self, step: Step, command: Begin) -> None:
+        try:
+            self._home.take_genesis(step, command.genesis)
+        except ProtocolError as error:
+            raise CommandError(error.reason, error.detail) from None
+        self._tend_mesh(step)
+
+    def _join_subnet(self, step: Step, command: JoinSubnet) -> None:
+        self._home.join(step, command.invitation)
+
+    def _invite(self, step: Step, command: MakeInvitation) -> None:
+        self._home.invite(step, self.descriptor.addresses, command.expires_at)
+
+    def _leave_subnet(self, step: Step, _: LeaveSubnet) -> None:
+        self._home.leave(step)
+
+    def _run_slot(self, step: Step, _: bytes) -> None:
+        record = self._home.record
+        self._home.run_slot(step)
+        if self._home.record is not record:
+            self._tend_mesh(step)
+
+    def _show_presence(self, step: Step, _: bytes) -> None:
+        self._home.show_presence(step)
+
+    def _ask_again(self, step: Step, _: bytes) -> None:
+        self._home.ask_again(step)
+
+    def _invitation_expires(self, step: Step, token: bytes) -> None:
+        self._home.admission.expire(step, token)
+
+    def _look_at_mesh(self, step: Step, _: bytes) -> None:
+        self._tend_mesh(step)
+
+    def _tend_mesh(self, step: Step) -> None:
+        """Hold links to the members that the mesh names (TOM-ROLES-112); look again after a slot."""
+        roles = self._home.roles
+        if roles is None:
+            return
+        for peer in roles.mesh(self.node_id):
+            self._reach(step, peer)
+        self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
+
+    def _reach(self, step: Step, peer: bytes) -> None:
+        """Dial a peer that is not linked, or ask for its descriptor."""
+        if self._neighbours.link_to(peer) is not None or peer == self.node_id:
+            return
+        descriptor = self._directory.get(peer)
+        if descriptor is None:
+            self._look_up(step, peer)
+        else:
+            self._neighbours.dial(step, peer, descriptor.addresses)
+
+    def _place(self) -> tuple[bytes, int]:
+        """Subnet and term of a new header (TOM-DELIVERY-004)."""
+        record = self._home.record
+        return (self._subnet, 0) if record is None else (record.subnet, record.term)
+
+    def _ways(self, recipient: bytes, route: Route) -> list[tuple[bytes, int]]:
+        """Whom a sender hands a message to: by duty, then any other member (TOM-ROLES-081)."""
+        roles = self._home.roles
+        if roles is None:
+            return self._neighbours.ways(recipient, route)
+        duty = roles.duty(self.node_id, recipient)
+        others = [peer for peer in self._neighbours.linked() if peer not in duty and peer in roles.members]
+        return self._neighbours.open_ways(in_order([*duty, *others], recipient, route))
+
+    def _onward(self, header: Header, visited: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+        """Whom a relay hands a message to: the recipient, else the next on duty, once (TOM-DELIVERY-040)."""
+        roles = self._home.roles_of(header) or self._home.roles
+        if roles is None:
+            return self._neighbours.ways(header.recipient, Route.DIRECT_FIRST, avoid=visited)
+        order = [header.recipient]
+        if len(visited) <= _RELAYS_BEFORE:
+            order += [node for node in roles.duty(header.sender, header.recipient) if node != self.node_id]
+        return self._neighbours.open_ways(order, visited)
+
     # --- own messages ---------------------------------------------------------------------------------
 
     def _send_message(self, step: Step, command: SendMessage) -> None:
@@ -268,10 +409,11 @@ class Node:
         """Encrypt and sign an own message once, as soon as a session or a valid descriptor allows."""
         if pending.header is not None:
             return True
+        subnet, term = self._place()
         header = Header(
             Kind.MESSAGE,
-            self._subnet,
-            0,
+            subnet,
+            term,
             self.node_id,
             pending.recipient,
             pending.created_at,
@@ -313,12 +455,16 @@ class Node:
             if not self._neighbours.linked():
                 self._dial_for(step, pending)
             return
-        ways = self._neighbours.ways(pending.recipient, pending.route)
+        ways = self._ways(pending.recipient, pending.route)
         if not self._sending.attempt(step, pending, ways):
             self._dial_for(step, pending)
 
     def _dial_for(self, step: Step, pending: Pending) -> None:
         """No way is open: try to open one."""
+        roles = self._home.roles
+        if roles is not None:
+            for peer in roles.duty(self.node_id, pending.recipient)[:_DUTY_RANKS]:
+                self._reach(step, peer)
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)
         descriptor = self._directory.get(pending.recipient)
@@ -340,6 +486,8 @@ class Node:
         peer = self._neighbours.peer_of(what.link)
         if peer is None:
             return
+        if what.data[:1] in _GOSSIP and self._home.has_heard(what.data):
+            return
         try:
             frame = codec.decode_frame(what.data)
         except ProtocolError as error:
@@ -349,6 +497,11 @@ class Node:
         handle = self._frames.get(type(frame))
         if handle is not None:
             handle(self, step, frame, (peer, what.link), what.data)
+            return
+        record = self._home.record
+        self._home.on_frame(step, peer, frame, what.data)
+        if self._home.record is not record:
+            self._tend_mesh(step)
 
     def _on_envelope(self, step: Step, frame: Envelope, previous: tuple[bytes, int], _: bytes) -> None:
         message = message_id(frame.header_bytes)
@@ -358,7 +511,9 @@ class Node:
                 step.send(previous[1], receipt)
                 step.report(Event.DUPLICATE_ANSWERED, previous[0], message)
                 return
-            check_envelope(frame, self.node_id, previous[0], self._subnet, step.now)
+            served = self._home.serves(frame.header.subnet)
+            subnet = frame.header.subnet if served else self._subnet
+            check_envelope(frame, self.node_id, previous[0], subnet, step.now)
             step.report(Event.RECEIVED, previous[0], message, f"stamps verified: {len(frame.trail)}")
             if frame.header.recipient == self.node_id:
                 self._receive(step, message, frame, previous)
@@ -381,16 +536,24 @@ class Node:
             sent_at=header.created_at,
         )
         self._receiving.accept(step, message, header, content, previous)
+        receipt = self._receiving.known_receipt(message)
+        if receipt is not None:
+            self._home.delivered(header, frame.header_bytes, frame.signature, codec.decode_receipt(receipt))
 
     def _forward(self, step: Step, message: bytes, frame: Envelope, previous: tuple[bytes, int]) -> None:
         header = frame.header
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
-        ways = self._neighbours.ways(header.recipient, Route.DIRECT_FIRST, avoid=visited)
+        ways = self._onward(header, visited)
+        if self._home.roles is not None and self._neighbours.link_to(header.recipient) is None:
+            self._reach(step, header.recipient)
         self._relaying.forward(step, message, frame, previous, ways)
 
     def _on_receipt(self, step: Step, frame: Receipt, previous: tuple[bytes, int], data: bytes) -> None:
         try:
+            pending = self._sending.by_message(frame.message_id)
             if self._sending.receipt(step, frame):
+                if pending is not None and pending.header is not None:
+                    self._home.delivered(pending.header, pending.header_bytes, pending.signature, frame)
                 return
             back = self._relaying.receipt(step, frame, data)
             if back is not None and self._send_to(step, *back):
@@ -425,7 +588,7 @@ class Node:
 
     def _attempt_another_way(self, step: Step, pending: Pending) -> None:
         """At once where a way of this round is left; else the retry timer begins the next round."""
-        ways = self._neighbours.ways(pending.recipient, pending.route)
+        ways = self._ways(pending.recipient, pending.route)
         if any(peer not in pending.tried for peer, _ in ways):
             self._sending.attempt(step, pending, ways)
         else:
@@ -468,6 +631,18 @@ class Node:
         Acknowledge: _acknowledge,
         AddPeer: _add_peer,
         SetAddresses: _set_addresses,
+        Found: _found,
+        Begin: _begin,
+        JoinSubnet: _join_subnet,
+        MakeInvitation: _invite,
+        LeaveSubnet: _leave_subnet,
+    }
+    _home_timers: Final[dict[Timer, Callable[[Any, Step, bytes], None]]] = {
+        Timer.SLOT: _run_slot,
+        Timer.HEARTBEAT: _show_presence,
+        Timer.JOIN: _ask_again,
+        Timer.INVITATION_EXPIRY: _invitation_expires,
+        Timer.MESH: _look_at_mesh,
     }
     _frames: Final[dict[type, Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
         Envelope: _on_envelope,
@@ -478,6 +653,41 @@ class Node:
         DescriptorAnswer: _on_descriptor_answer,
         UnknownFrame: _on_unknown,
     }
+
+
+@frozen
+class _NodeOutlet:
+    """How the home speaks to this node's neighbours."""
+
+    neighbours: Neighbours
+    directory: Directory
+    keyring: Keyring
+
+    def tell(self, step: Step, peer: bytes, data: bytes) -> bool:
+        link = self.neighbours.link_to(peer)
+        if link is None:
+            return False
+        step.send(link, data)
+        return True
+
+    def tell_all(self, step: Step, data: bytes, but: bytes | None) -> None:
+        for peer in self.neighbours.linked():
+            if peer != but:
+                self.tell(step, peer, data)
+
+    def linked(self) -> tuple[bytes, ...]:
+        return self.neighbours.linked()
+
+    def learn(self, step: Step, descriptor: Descriptor) -> None:
+        with contextlib.suppress(ProtocolError):
+            self.directory.learn(descriptor, step.now, self.neighbours.linked())
+
+    def descriptor(self) -> Descriptor:
+        return self.keyring.descriptor
+
+    def reach(self, step: Step, peer: bytes, addresses: tuple[Address, ...]) -> None:
+        self.neighbours.add(peer, addresses, relay=False)
+        self.neighbours.dial(step, peer)
 
 
 def subnet_id(name: str) -> bytes:

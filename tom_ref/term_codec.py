@@ -21,8 +21,10 @@ from tom_ref.delivery_codec import (
     decode_receipt,
     encode_descriptor,
     encode_receipt,
+    read_address,
     read_extensions,
     refuse,
+    write_addresses,
     write_extensions,
 )
 from tom_ref.errors import Reason
@@ -41,6 +43,7 @@ from tom_ref.term_frames import (
     Genesis,
     Heartbeat,
     HeartbeatProof,
+    Invitation,
     Join,
     Leave,
     LeaveProof,
@@ -76,6 +79,8 @@ _CHILD = Format("child", wire.CHILD, constants.MAX_FRAME)
 _GENESIS = Format("genesis", wire.GENESIS, constants.MAX_FRAME)
 _CONVERSATION = Format("conversation", wire.CONVERSATION, 32 * _FIXED_CAP)
 _CONVERSATION_END = Format("conversation end", wire.CONVERSATION_END, _FIXED_CAP)
+_INVITATION_BODY = Format("invitation", wire.INVITATION_BODY, constants.MAX_INVITATION)
+_INVITATION = Format("invitation", wire.INVITATION, constants.MAX_INVITATION)
 _SIGNAL = Format("signal", wire.SIGNAL, constants.MAX_SIGNAL + _FIXED_CAP)
 
 
@@ -697,6 +702,55 @@ def _decode_signal(data: bytes) -> Signal:
     parsed = _SIGNAL.parse(data)
     _at_most("bytes of a signal", len(parsed.body), constants.MAX_SIGNAL)
     return Signal(parsed.sender, parsed.recipient, parsed.body)
+
+
+# --- invitations --------------------------------------------------------------------------------------
+
+
+def _invitation_values(invitation: Invitation) -> dict[str, Any]:
+    _between("expires_at", invitation.expires_at, 0, (1 << 62) - 1)
+    _between("number of addresses", len(invitation.addresses), 1, constants.MAX_ADDRESSES)
+    return {
+        "version": constants.VERSION,
+        "inviter": invitation.inviter,
+        "subnet": invitation.subnet,
+        "term": invitation.term,
+        "record": invitation.record,
+        "token": invitation.token,
+        "expires_at": invitation.expires_at,
+        "address_count": len(invitation.addresses),
+        "addresses": write_addresses(invitation.addresses),
+    }
+
+
+def encode_invitation_body(invitation: Invitation) -> bytes:
+    """Return the bytes that an invitation's signature covers (before ``labelled``)."""
+    return _INVITATION_BODY.build(_invitation_values(invitation))
+
+
+def encode_invitation(invitation: Invitation) -> bytes:
+    """Return an invitation's bytes, at most 4,096."""
+    return _INVITATION.build({"body": _invitation_values(invitation), "signature": invitation.signature})
+
+
+def decode_invitation(data: bytes) -> Invitation:
+    """Decode an invitation that fills ``data``.  The signature is not verified here (see invitation)."""
+    parsed = _INVITATION.parse(data)
+    body = parsed.body
+    check_version("invitation", body.version)
+    _at_most("addresses", body.address_count, constants.MAX_ADDRESSES)
+    invitation = Invitation(
+        body.inviter,
+        body.subnet,
+        body.term,
+        body.record,
+        body.token,
+        body.expires_at,
+        tuple(read_address(item) for item in body.addresses),
+        parsed.signature,
+    )
+    _invitation_values(invitation)
+    return invitation
 
 
 TERM: Final = StoredFormat("term", wire.STORED_TERM, 16 * constants.MAX_FRAME)

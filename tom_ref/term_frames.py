@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from tom_ref.frames import Descriptor, Extension, Receipt
+from tom_ref.frames import Address, Descriptor, Extension, Receipt
 
 NO_HASH: Final = bytes(32)
 """32 zero bytes where a hash is expected and there is none."""
@@ -283,6 +283,20 @@ class ConversationEnd:
     conversation: bytes
     node: bytes
     signature: bytes
+
+
+@frozen
+class Invitation:
+    """What a newcomer is handed outside the network (TOM-ROLES-119)."""
+
+    inviter: bytes
+    subnet: bytes
+    term: int
+    record: bytes
+    token: bytes = field(repr=False)
+    expires_at: int
+    addresses: tuple[Address, ...]
+    signature: bytes = bytes(64)
 
 
 @frozen

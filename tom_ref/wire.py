@@ -421,6 +421,23 @@ CONVERSATION_END: Final = Struct(
     "signature" / Bytes(64) * 'over labelled("ToM/1 conversation end", conversation)',
 )
 
+INVITATION_BODY: Final = Struct(
+    "version" / Byte * "1",
+    "inviter" / Bytes(32) * "NodeId",
+    "subnet" / Bytes(32) * "id of the inviter's home",
+    "term" / Int64ub * "of the record that was present when it was made",
+    "record" / Bytes(32) * "hash of that record",
+    "token" / Bytes(16) * "secret; shows the inviter that the newcomer was invited",
+    "expires_at" / Int64ub * "ms; not accepted from then on",
+    "address_count" / Byte * "1 to 8",
+    "addresses" / Array(this.address_count, ADDRESS) * "where the inviter listens",
+)
+
+INVITATION: Final = Struct(
+    "body" / INVITATION_BODY * "the signed fields",
+    "signature" / Bytes(64) * 'Ed25519 by the inviter over labelled("ToM/1 invitation", body)',
+)
+
 SIGNAL: Final = Struct(
     "type" / Const(b"\x14") * "frame type",
     "sender" / Bytes(32) * "NodeId",
@@ -641,6 +658,8 @@ LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
     "conversation": CONVERSATION,
     "conversation-end": CONVERSATION_END,
     "signal": SIGNAL,
+    "invitation-body": INVITATION_BODY,
+    "invitation": INVITATION,
     "session-initial": SESSION_INITIAL,
     "session-regular": SESSION_REGULAR,
     "secret-file-plain": SECRET_FILE_PLAIN,
