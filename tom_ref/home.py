@@ -565,6 +565,11 @@ class Home:
 
     def _on_finality(self, step: Step, peer: bytes, frame: FinalityProof, data: bytes) -> None:
         first = frame.blocks[0].header
+        present = self.record
+        if present is not None and (first.subnet, first.term + 1) == (present.subnet, present.term):
+            # News to nobody: each member's own proof has other votes in it.  Who answered it with its own
+            # proof would be answered in turn, for ever.
+            return
         held = self._same_place(step, peer, first.subnet, first.term)
         if held is not None:
             self._settle(step, held.term.on_finality(frame), peer, data)

@@ -367,8 +367,8 @@ class Node:
         descriptor = self._directory.get(peer)
         if descriptor is None:
             self._look_up(step, peer)
-        else:
-            self._neighbours.dial(step, peer, descriptor.addresses)
+        # Without a descriptor, at the addresses that the application named.
+        self._neighbours.dial(step, peer, descriptor.addresses if descriptor else ())
 
     def _place(self) -> tuple[bytes, int]:
         """Subnet and term of a new header (TOM-DELIVERY-004)."""
