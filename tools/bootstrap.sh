@@ -35,6 +35,10 @@ if [[ ! -x "$venv/bin/python" ]]; then
     "$python" -m venv "$venv"
 fi
 
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+# The lock file is complete, so pip has nothing to resolve: left to resolve, pip before 24 asks for the newest release
+# of a package that another one requires with extras, and refuses it because the lock pins an older one.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.lock
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+"$venv/bin/python" -m pip --disable-pip-version-check check >/dev/null ||
+    fail "requirements/dev.lock lacks a package that another one needs; \`make lock\` resolves it anew"
 touch "$venv/.installed"
