@@ -22,7 +22,6 @@ from tom_ref.effects import (
     SendFrame,
     Table,
 )
-from tom_ref.frames import Frame
 from tom_ref.identity import Identity
 from tom_ref.inputs import (
     FrameReceived,
@@ -97,7 +96,7 @@ class Network:
         self.queue: deque[tuple[str, int, bytes]] = deque()
         self.ends: dict[int, tuple[str, str]] = {}
         self._next_link = 1
-        self.tamper: Callable[[str, str, Frame], bytes | None] | None = None
+        self.tamper: Callable[[str, str, codec.AnyFrame], bytes | None] | None = None
         for name in names:
             self.do(name, Start())
 

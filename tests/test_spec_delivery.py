@@ -31,7 +31,6 @@ from tom_ref.frames import (
     DescriptorAnswer,
     DescriptorQuery,
     Envelope,
-    Frame,
     Receipt,
     Refusal,
     Stamp,
@@ -99,7 +98,7 @@ def sent_envelope(net: Network, sender: str = "A") -> Envelope:
     return [frame for frame in frames if isinstance(frame, Envelope)][-1]
 
 
-def answer_to(net: Network, name: str, peer: str, frame: Frame | bytes) -> list[Frame]:
+def answer_to(net: Network, name: str, peer: str, frame: codec.AnyFrame | bytes) -> list[codec.AnyFrame]:
     """Hand a frame to a node as if ``peer`` sent it; returns the frames it answers with."""
     data = frame if isinstance(frame, bytes) else codec.encode_frame(frame)
     effects = net.do(name, FrameReceived(net[name].links[peer], data))
@@ -338,7 +337,7 @@ def test_a_stamp_cannot_be_cut_out_or_put_in() -> None:
     net = triangle()
     caught: list[Envelope] = []
 
-    def catch(sender: str, target: str, frame: Frame) -> bytes | None:
+    def catch(sender: str, target: str, frame: codec.AnyFrame) -> bytes | None:
         if target == "B" and isinstance(frame, Envelope):
             caught.append(frame)
             return None
@@ -418,7 +417,7 @@ def test_a_relay_keeps_a_receipt_for_a_hop_that_is_away() -> None:
     net = triangle()
     held: list[bytes] = []
 
-    def hold(sender: str, target: str, frame: Frame) -> bytes | None:
+    def hold(sender: str, target: str, frame: codec.AnyFrame) -> bytes | None:
         data = codec.encode_frame(frame)
         if isinstance(frame, Receipt) and target == "C":
             held.append(data)
@@ -508,7 +507,7 @@ def delivered_receipt() -> tuple[Network, Receipt, Envelope, int]:
     net = triangle()
     caught: list[Receipt] = []
 
-    def catch(sender: str, target: str, frame: Frame) -> bytes | None:
+    def catch(sender: str, target: str, frame: codec.AnyFrame) -> bytes | None:
         if isinstance(frame, Receipt) and target == "C":
             caught.append(frame)
             return None
@@ -704,7 +703,7 @@ def test_one_transaction_then_receipt_then_show() -> None:
     net = triangle()
     caught: list[bytes] = []
 
-    def catch(sender: str, target: str, frame: Frame) -> bytes | None:
+    def catch(sender: str, target: str, frame: codec.AnyFrame) -> bytes | None:
         data = codec.encode_frame(frame)
         if target == "B" and isinstance(frame, Envelope):
             caught.append(data)
