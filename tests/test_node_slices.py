@@ -12,7 +12,16 @@ from tom_ref.directory import QUERY_PAUSE, Directory
 from tom_ref.effects import Deliver, DeliveryState, Event, Progress, Table
 from tom_ref.errors import ProtocolError
 from tom_ref.frames import Address, Descriptor, DescriptorAnswer, Refusal, Transport
-from tom_ref.inputs import AddPeer, DialFailed, FrameReceived, LinkCongested, SendMessage, Start, Wake
+from tom_ref.inputs import (
+    AddPeer,
+    DialFailed,
+    FrameReceived,
+    LinkCongested,
+    LinkWritable,
+    SendMessage,
+    Start,
+    Wake,
+)
 from tom_ref.timers import Timer, Timers
 
 
@@ -177,8 +186,8 @@ def test_a_refusal_with_no_other_way_waits_for_the_timer() -> None:
     assert [dial.node_id for dial in net.dials("A")] == [net["B"].id]
 
 
-def test_all_ways_congested_is_no_way() -> None:
-    """A relay whose only link towards the recipient is congested refuses with ``no_route``."""
+def test_a_message_waits_for_the_only_way() -> None:
+    """A relay whose only link towards the recipient is congested keeps the message until it takes more."""
     net = Network("A", "B", "C")
     for end in "AB":
         net.do(end, AddPeer(net["C"].id, (), relay=True))
@@ -186,7 +195,11 @@ def test_all_ways_congested_is_no_way() -> None:
     net.run()
     net.do("C", LinkCongested(net["C"].links["B"]))
     net.send("A", "B")
-    assert [report.detail for report in net.events("A", Event.REROUTED)] == ["no_route"]
+    assert net.shown("B") == []
+    net.do("C", LinkWritable(net["C"].links["B"]))
+    net.run()
+    assert net.shown("B") == [b"hello"]
+    assert net.events("A", Event.REROUTED) == []
 
 
 def test_an_unsealed_message_expires_too() -> None:

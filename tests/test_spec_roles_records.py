@@ -298,12 +298,12 @@ def test_who_is_not_heard_is_absent_and_at_last_out() -> None:
     here = heartbeat_proofs(NODES[1:])
     record = succeed(Evidence(heartbeats=here))
     assert [member.absent for member in record.roster] == [1, 0, 0, 0]
-    gone = evolve(RECORD.roster[0], absent=7, balance=5)
-    poor = evolve(RECORD.roster[1], balance=-5)
+    gone = evolve(RECORD.roster[0], absent=7, balance=5_000)
+    poor = evolve(RECORD.roster[1], balance=-5_000)
     old = evolve(RECORD, roster=(gone, poor, *RECORD.roster[2:]))
     record = succeed(Evidence(heartbeats=heartbeat_proofs(NODES[1:], old)), old)
     assert record.member(NODES[0].node_id) is None
-    assert record.pot == 5
+    assert record.pot == -sum(member.balance for member in record.roster) == 4_999
     back = succeed(Evidence(heartbeats=heartbeat_proofs(NODES, old)), old)
     assert back.roster[0].absent == 0
 

@@ -305,6 +305,37 @@ MAX_SIGNAL: Final = 16_384
 MAX_PARTICIPANTS: Final = 8
 """count: the most participants of a conversation subnet."""
 
+# --- balance ------------------------------------------------------------------------------------------
+
+ALLOWANCE: Final = 16 * 1_048_576
+"""bytes: the most credit that one sender's messages earn their relays in one term, and the debt at which they
+earn nothing more; an id that sends for an accomplice's sake moves this much and no more."""
+
+DECAY: Final = 872_541_000
+"""ms: the time constant with which balances fade; half of a balance is gone after 7 days, which are ln 2
+times this."""
+
+LOAD_UNIT: Final = 1_048_576
+"""bytes: the debt that costs the first additional bit of work; each further bit takes twice the debt."""
+
+WORK_FIRST_BITS: Final = 8
+"""bits: leading zero bits that the smallest debt asks for; a fraction of a millisecond."""
+
+WORK_MOST_BITS: Final = 24
+"""bits: the most work that is ever asked for one message, so that no debt shuts anybody out."""
+
+MAX_QUEUED_BYTES: Final = 4 * 1_048_576
+"""bytes: the most that waits in a relay for one busy link; more is refused."""
+
+MAX_QUEUED: Final = 4_096
+"""count: the most messages that wait in a relay for one busy link; more are refused."""
+
+DRAIN_BURST: Final = 262_144
+"""bytes: what leaves a relay's queue for one link in one step, before it hears if the link takes more."""
+
+WORK_PART: Final = 16_384
+"""count: the most nonces tried in one step of a node, so that it goes on with its other business."""
+
 
 class Purpose(enum.StrEnum):
     """The named draws of entropy.  A name, not a position in a stream: a port is free in its order."""

@@ -23,6 +23,7 @@ from tom_ref.frames import Address, Descriptor, Header, Receipt
 from tom_ref.identity import Identity
 from tom_ref.inputs import CommandError
 from tom_ref.invitation import check_invitation
+from tom_ref.ledger import work_bits
 from tom_ref.step import Step
 from tom_ref.term import Surroundings, Term, TermOutput, own_heartbeat
 from tom_ref.term_frames import (
@@ -63,6 +64,11 @@ _EVIDENCE_ROOM: Final = constants.MAX_EVIDENCE - 32_768
 """bytes of evidence for joins and deliveries; the rest is for presence."""
 _TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVERLOADED})
 """Refusals of frames that may be right later, or elsewhere."""
+
+
+def _work_asked(roles: Roles, sender: bytes) -> int:
+    member = roles.record.member(sender)
+    return 0 if member is None else work_bits(member.balance)
 
 
 class Standing(enum.StrEnum):
@@ -207,6 +213,17 @@ class Home:
             ):
                 return roles
         return None
+
+    def own_work(self) -> int:
+        """The bits of work that this node's messages need by the present record (TOM-BALANCE-010, 013)."""
+        return 0 if self.roles is None else _work_asked(self.roles, self.own_id)
+
+    def work_asked(self, sender: bytes) -> int:
+        """The bits of work below which a relay refuses: the least that kept records ask (TOM-BALANCE-011)."""
+        return min(
+            (_work_asked(roles, sender) for roles in (self.roles, self._previous) if roles is not None),
+            default=0,
+        )
 
     # --- disk -------------------------------------------------------------------------------------------
 

@@ -140,9 +140,9 @@ class Neighbours:
             wanted.pause = min(2 * wanted.pause, REDIAL_MAX)
         wanted.dialling = False
 
-    def ways(self, recipient: bytes, route: Route, avoid: tuple[bytes, ...] = ()) -> list[tuple[bytes, int]]:
+    def ways(self, recipient: bytes, route: Route) -> list[tuple[bytes, int]]:
         """The linked peers to hand a message to where relays are configured (TOM-DELIVERY-040, 053)."""
-        return self.open_ways(in_order(self.relays, recipient, route), avoid)
+        return self.open_ways(in_order(self.relays, recipient, route))
 
     def open_ways(self, order: Iterable[bytes], avoid: tuple[bytes, ...] = ()) -> list[tuple[bytes, int]]:
         """Those of some peers that take a message now, as (NodeId, link), in the same order."""
@@ -150,6 +150,14 @@ class Neighbours:
             (peer, held.link)
             for peer in order
             if peer not in avoid and (held := self._by_peer.get(peer)) is not None and not held.congested
+        ]
+
+    def busy_ways(self, order: Iterable[bytes], avoid: tuple[bytes, ...] = ()) -> list[bytes]:
+        """Those of some peers that are linked and have too much queued to take a message now."""
+        return [
+            peer
+            for peer in order
+            if peer not in avoid and (held := self._by_peer.get(peer)) is not None and held.congested
         ]
 
 

@@ -10,6 +10,7 @@ knows nothing of the others:
 * ``conversations``: end-to-end sessions;
 * ``sending``: own messages until a receipt is verified;
 * ``relaying``: the way back of others' messages;
+* ``congestion``: others' messages that wait for a busy link, in turns;
 * ``receiving``: receipts given, and the inbox;
 * ``home``: the subnet, its present record and the vote on the next one.
 
@@ -26,6 +27,7 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from tom_ref import codec, constants
+from tom_ref.congestion import Congestion, Waiting
 from tom_ref.conversations import Conversations
 from tom_ref.crypto import Entropy, labelled, sha256
 from tom_ref.directory import Directory
@@ -69,6 +71,7 @@ from tom_ref.inputs import (
     Wake,
 )
 from tom_ref.keyring import Keyring
+from tom_ref.ledger import work_done
 from tom_ref.neighbours import Neighbours, in_order
 from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
@@ -76,7 +79,7 @@ from tom_ref.sending import Pending, Sending
 from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
 from tom_ref.timing import Timing
-from tom_ref.validate import check_envelope, message_id
+from tom_ref.validate import check_envelope, check_header, message_id
 
 _SESSION_LOST: Final = {
     Reason.UNKNOWN_SESSION.value,
@@ -132,6 +135,7 @@ class Node:
         self._conversations = Conversations(identity, entropy, self._timers)
         self._sending = Sending(own_id, signing_key, self._timers)
         self._relaying = Relaying(own_id, signing_key, self._timers)
+        self._congestion = Congestion(self._timers)
         self._receiving = Receiving(own_id, signing_key, self._timers)
         self._timing: Final = Timing() if timing is None else timing
         outlet = _NodeOutlet(self._neighbours, self._directory, self._keyring)
@@ -216,6 +220,10 @@ class Node:
         for timer, key in self._timers.due(step.now):
             if timer is Timer.RETRY:
                 self._retry(step, int.from_bytes(key, "big"))
+            elif timer is Timer.WORK:
+                self._attempt(step, self._sending.get(int.from_bytes(key, "big")))
+            elif timer is Timer.DRAIN:
+                self._drain(step, key)
             elif timer is Timer.PENDING_ERASE:
                 self._sending.erase(step, int.from_bytes(key, "big"))
             elif timer is Timer.PENDING_EXPIRY:
@@ -292,11 +300,15 @@ class Node:
             return
         for previous, refusal in self._relaying.link_lost(peer):
             self._send_to(step, previous, codec.encode_frame(refusal))
+        for waiting in self._congestion.lost(peer):
+            self._refuse(step, waiting.message, waiting.previous, ProtocolError(Reason.NO_ROUTE, "link lost"))
         self._sending.released_by(peer)
         self._try_waiting(step)
 
     def _link_writable(self, step: Step, what: LinkWritable) -> None:
-        if self._neighbours.set_congested(what.link, congested=False) is not None:
+        peer = self._neighbours.set_congested(what.link, congested=False)
+        if peer is not None:
+            self._drain(step, peer)
             self._try_waiting(step)
 
     def _link_congested(self, _: Step, what: LinkCongested) -> None:
@@ -384,15 +396,15 @@ class Node:
         others = [peer for peer in self._neighbours.linked() if peer not in duty and peer in roles.members]
         return self._neighbours.open_ways(in_order([*duty, *others], recipient, route))
 
-    def _onward(self, header: Header, visited: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+    def _onward(self, header: Header, visited: tuple[bytes, ...]) -> list[bytes]:
         """Whom a relay hands a message to: the recipient, else the next on duty, once (TOM-DELIVERY-040)."""
         roles = self._home.roles_of(header) or self._home.roles
         if roles is None:
-            return self._neighbours.ways(header.recipient, Route.DIRECT_FIRST, avoid=visited)
+            return in_order(self._neighbours.relays, header.recipient, Route.DIRECT_FIRST)
         order = [header.recipient]
         if len(visited) <= _RELAYS_BEFORE:
             order += [node for node in roles.duty(header.sender, header.recipient) if node != self.node_id]
-        return self._neighbours.open_ways(order, visited)
+        return order
 
     # --- own messages ---------------------------------------------------------------------------------
 
@@ -456,6 +468,9 @@ class Node:
                 self._dial_for(step, pending)
             return
         ways = self._ways(pending.recipient, pending.route)
+        relayed = any(peer != pending.recipient for peer, _ in ways)
+        if relayed and not self._sending.work(step, pending, self._home.own_work()):
+            return
         if not self._sending.attempt(step, pending, ways):
             self._dial_for(step, pending)
 
@@ -543,10 +558,39 @@ class Node:
     def _forward(self, step: Step, message: bytes, frame: Envelope, previous: tuple[bytes, int]) -> None:
         header = frame.header
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
-        ways = self._onward(header, visited)
+        if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
+            raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
+        order = self._onward(header, visited)
+        ways = self._neighbours.open_ways(order, visited)
         if self._home.roles is not None and self._neighbours.link_to(header.recipient) is None:
             self._reach(step, header.recipient)
-        self._relaying.forward(step, message, frame, previous, ways)
+        queues = [ways[0][0]] if ways else self._neighbours.busy_ways(order, visited)[:1]
+        if not queues or (ways and not self._congestion.waits_for(queues[0])):
+            self._relaying.forward(step, message, frame, previous, ways)
+            return
+        self._relaying.check(message, frame)
+        for refused in self._congestion.wait(step, queues[0], Waiting(message, frame, previous)):
+            self._refuse(
+                step, refused.message, refused.previous, ProtocolError(Reason.OVERLOADED, "too much waits")
+            )
+
+    def _drain(self, step: Step, peer: bytes) -> None:
+        """Hand over what waits for a link, in turns, while the link takes more (TOM-BALANCE-014)."""
+        ways = self._neighbours.open_ways((peer,))
+        if not ways:
+            return
+        for waiting in self._congestion.drain(step, peer):
+            source, link = waiting.previous
+            previous = (source, self._neighbours.link_to(source) or link)
+            try:
+                check_header(waiting.envelope.header, waiting.envelope.header.subnet, step.now)
+                self._relaying.forward(step, waiting.message, waiting.envelope, previous, ways)
+            except ProtocolError as error:
+                self._refuse(step, waiting.message, previous, error)
+
+    def _refuse(self, step: Step, message: bytes, previous: tuple[bytes, int], error: ProtocolError) -> None:
+        self._send_to(step, previous[0], codec.encode_frame(Refusal(message, error.reason.value)))
+        step.report(Event.REFUSED, previous[0], message, str(error))
 
     def _on_receipt(self, step: Step, frame: Receipt, previous: tuple[bytes, int], data: bytes) -> None:
         try:
@@ -590,7 +634,7 @@ class Node:
         """At once where a way of this round is left; else the retry timer begins the next round."""
         ways = self._ways(pending.recipient, pending.route)
         if any(peer not in pending.tried for peer, _ in ways):
-            self._sending.attempt(step, pending, ways)
+            self._attempt(step, pending)
         else:
             self._dial_for(step, pending)
 

@@ -20,6 +20,7 @@ from tom_ref.draft import Roles
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Descriptor
 from tom_ref.identity import verify_descriptor
+from tom_ref.ledger import Charge, settle
 from tom_ref.term_frames import (
     NO_HASH,
     NO_PROOF,
@@ -298,11 +299,11 @@ def _sponsored(join: Join, descriptor: Descriptor) -> bytes:
 # --- the next record ------------------------------------------------------------------------------------
 
 
-def credited(delivery: Delivery, roles: Roles) -> bytes | None:
-    """Verify a delivery; the drafted relay that it credits, or ``None`` when it credits nobody.
+def charged(delivery: Delivery, roles: Roles) -> Charge | None:
+    """Verify a delivery; what it counts for, or ``None`` when it counts for nothing (TOM-BALANCE-002, 003).
 
-    Raises ``wrong_subnet`` or ``wrong_term`` for another term's (TOM-PURGE-039), and what header and receipt
-    deserve.
+    It counts when both ends are members and the receipt's relay had the duty.  Raises ``wrong_subnet`` or
+    ``wrong_term`` for another term's (TOM-PURGE-039), and what header and receipt deserve.
     """
     header = decode_header(delivery.header_bytes)
     record = roles.record
@@ -314,18 +315,31 @@ def credited(delivery: Delivery, roles: Roles) -> bytes | None:
     check_receipt(delivery.receipt, header, sha256(signed))
     verify(header.sender, signed, delivery.signature)
     relay = delivery.receipt.relay
-    return relay if relay in roles.duty(header.sender, header.recipient)[:_DUTY_RANKS] else None
+    if not {header.sender, header.recipient} <= roles.members:
+        return None
+    if relay not in roles.duty(header.sender, header.recipient)[:_DUTY_RANKS]:
+        return None
+    return Charge(header.sender, relay, len(delivery.header_bytes) + header.payload_length)
 
 
-def _credits(evidence: Evidence, roles: Roles) -> Counter[bytes]:
+def credited(delivery: Delivery, roles: Roles) -> bytes | None:
+    """The drafted relay that a delivery credits, if it counts; raises as :func:`charged` does."""
+    charge = charged(delivery, roles)
+    return None if charge is None else charge.relay
+
+
+def _charges(evidence: Evidence, roles: Roles) -> list[Charge]:
+    """What the evidence's deliveries count for, ascending by message id (TOM-BALANCE-002 to 005)."""
+    found = []
     counted: Counter[bytes] = Counter()
     for delivery in evidence.deliveries:
-        relay = credited(delivery, roles)
-        if relay is not None:
-            counted[relay] += 1
-            if counted[relay] > constants.MAX_DELIVERIES_PER_RELAY:
+        charge = charged(delivery, roles)
+        if charge is not None:
+            found.append(charge)
+            counted[charge.relay] += 1
+            if counted[charge.relay] > constants.MAX_DELIVERIES_PER_RELAY:
                 raise ProtocolError(Reason.TOO_LARGE, "deliveries of one relay")
-    return counted
+    return found
 
 
 def _present(evidence: Evidence, roles: Roles, present: bytes) -> frozenset[bytes]:
@@ -384,13 +398,15 @@ def next_record(
         raise ProtocolError(Reason.WRONG_LEADER, "the proposer is no member")
     output = vrf.verify(listed.vrf_key, seed_alpha(record.term, record.seed), proof)
     there, leaving = _present(evidence, roles, present), _leaving(evidence, roles)
-    credits_of, relays = _credits(evidence, roles), frozenset(roles.relays)
-    term, pot = record.term + 1, record.pot
+    charges, relays = _charges(evidence, roles), frozenset(roles.relays)
+    credits_of = Counter(charge.relay for charge in charges)
+    term, start = record.term + 1, record.start + slot * record.slot_ms + record.term_ms
+    balances = {member.node: member.balance for member in record.roster}
+    settled = settle(balances, charges, start - record.start)
     roster = []
     for member in record.roster:
         absent = 0 if member.node in there else member.absent + 1
         if absent >= constants.ABSENT_LIMIT or member.node in leaving:
-            pot += member.balance
             continue
         roster.append(
             evolve(
@@ -398,6 +414,7 @@ def next_record(
                 absent=absent,
                 weight=member.next_weight,
                 next_weight=_next_weight(member, credits_of, relays),
+                balance=settled[member.node],
             )
         )
     roster += _admitted(evidence, roles, constants.MAX_MEMBERS - len(roster), term)
@@ -407,12 +424,13 @@ def next_record(
         record,
         term=term,
         previous=present,
-        start=record.start + slot * record.slot_ms + record.term_ms,
+        start=start,
         seed=next_seed(term, record.seed, output),
         proposer=proposer,
         proof=proof,
         roster=tuple(sorted(roster, key=lambda member: member.node)),
-        pot=pot,
+        # What faded, what nobody was credited, and what leavers had (TOM-BALANCE-008).
+        pot=-sum(member.balance for member in roster),
     )
 
 

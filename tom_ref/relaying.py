@@ -50,12 +50,9 @@ class Relaying:
         Rejects ``path_too_long``, ``no_route`` and ``overloaded`` (TOM-DELIVERY-041).
         """
         header = envelope.header
-        if len(envelope.trail) >= header.hop_limit:
-            raise ProtocolError(Reason.PATH_TOO_LONG, f"{len(envelope.trail)} stamps")
+        self.check(message, envelope)
         if not ways:
             raise ProtocolError(Reason.NO_ROUTE, "no link towards the recipient")
-        if message not in self._passages and len(self._passages) >= constants.MAX_IN_FLIGHT:
-            raise ProtocolError(Reason.OVERLOADED, "too many messages in flight")
         following, link = ways[0]
         signed = signed_stamp(message, envelope.trail[-1], step.now, following)
         stamp = Stamp(step.now, following, self.signing_key.sign(signed))
@@ -65,6 +62,13 @@ class Relaying:
         step.send(link, codec.encode_envelope(passed_on))
         step.send(previous[1], codec.encode_frame(TrailReport(message, passed_on.trail)))
         step.report(Event.RELAYED, following, message, f"{len(envelope.payload)} bytes of ciphertext")
+
+    def check(self, message: bytes, envelope: Envelope) -> None:
+        """Reject what this node could not hand on by any way: ``path_too_long`` and ``overloaded``."""
+        if len(envelope.trail) >= envelope.header.hop_limit:
+            raise ProtocolError(Reason.PATH_TOO_LONG, f"{len(envelope.trail)} stamps")
+        if message not in self._passages and len(self._passages) >= constants.MAX_IN_FLIGHT:
+            raise ProtocolError(Reason.OVERLOADED, "too many messages in flight")
 
     def receipt(self, step: Step, receipt: Receipt, data: bytes) -> tuple[bytes, bytes] | None:
         """Verify a receipt for a passage; returns the hop before and the frame to send there.

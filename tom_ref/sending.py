@@ -14,6 +14,7 @@ from tom_ref.effects import DeliveryState, Drained, Event, Progress, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Envelope, Header, Receipt, Stamp, TrailReport
 from tom_ref.inputs import CommandError, Route, SendMessage
+from tom_ref.ledger import search_work
 from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
 from tom_ref.validate import (
@@ -50,6 +51,12 @@ class Pending:
     """Peers that had it and did not bring a receipt, since the last round began."""
     stamps: dict[bytes, Stamp] = field(factory=dict)
     """This node's first stamp for each next hop; at most one a way."""
+    work_nonce: int = 0
+    """The nonce that showed the most work so far."""
+    work_bits: int = 0
+    """Leading zero bits that it shows; counted only once work was asked for."""
+    searched: int = 0
+    """Nonces tried so far."""
 
     @property
     def key(self) -> bytes:
@@ -193,6 +200,22 @@ class Sending:
         pending.looks += 1
         self.timers.set(Timer.RETRY, pending.key, step.now + pause)
 
+    def work(self, step: Step, pending: Pending, bits: int) -> bool:
+        """Whether the message shows ``bits`` of work; else goes on looking for it (TOM-BALANCE-013).
+
+        It tries some nonces a step; the work's timer brings the message back in the next millisecond.
+        """
+        assert pending.message is not None, "an encrypted message"
+        if pending.work_bits >= bits:
+            return True
+        nonce = search_work(pending.message, bits, pending.searched, constants.WORK_PART)
+        pending.searched += constants.WORK_PART
+        if nonce is None:
+            self.timers.set(Timer.WORK, pending.key, step.now + 1)
+            return False
+        pending.work_nonce, pending.work_bits = nonce, bits
+        return True
+
     def attempt(self, step: Step, pending: Pending, ways: list[tuple[bytes, int]]) -> bool:
         """Hand the message to the best way not tried in this round; ``False`` when there is none now.
 
@@ -217,7 +240,12 @@ class Sending:
             link,
             codec.encode_envelope(
                 Envelope(
-                    pending.header, pending.header_bytes, pending.signature, 0, (stamp,), pending.content
+                    pending.header,
+                    pending.header_bytes,
+                    pending.signature,
+                    pending.work_nonce,
+                    (stamp,),
+                    pending.content,
                 )
             ),
         )
@@ -261,6 +289,7 @@ class Sending:
         self._bytes -= len(pending.content)
         pending.content = b""
         self.timers.cancel(Timer.RETRY, pending.key)
+        self.timers.cancel(Timer.WORK, pending.key)
         self.store(step, pending)
 
     def expire(self, step: Step, handle: int) -> None:
@@ -275,7 +304,7 @@ class Sending:
             del self._by_message[pending.message]
         self._bytes -= len(pending.content)
         step.erase(Table.PENDING, pending.key)
-        for timer in (Timer.RETRY, Timer.PENDING_ERASE, Timer.PENDING_EXPIRY):
+        for timer in (Timer.RETRY, Timer.WORK, Timer.PENDING_ERASE, Timer.PENDING_EXPIRY):
             self.timers.cancel(timer, pending.key)
         if (
             self._refused

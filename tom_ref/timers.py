@@ -15,6 +15,10 @@ class Timer(enum.StrEnum):
 
     RETRY = "retry"
     """Key: handle.  Try the next way for an own message."""
+    WORK = "work"
+    """Key: handle.  Go on looking for the work that an own message needs."""
+    DRAIN = "drain"
+    """Key: NodeId.  Hand more over of what waits for a link to this peer."""
     PENDING_ERASE = "pending_erase"
     """Key: handle.  An own message's lifetime ends: its bytes go."""
     PENDING_EXPIRY = "pending_expiry"
