@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # No time limit for one example: a busy machine is no failure, and pytest-timeout catches what hangs.  In CI
@@ -11,3 +12,10 @@ from hypothesis import settings
 # by the fuzzer.
 settings.register_profile("tom", deadline=None, print_blob=True, derandomize="CI" in os.environ)
 settings.load_profile("tom")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One seed of the term schedules, to repeat what failed."""
+    parser.addoption(
+        "--term-seed", type=int, default=None, help="run the term schedules with this seed alone"
+    )

@@ -149,16 +149,12 @@ class BlockTree:
     def forget_before(self, slot: int) -> None:
         """Drop blocks of earlier slots on which no longest chain stands, and keep to the bound."""
         keep = {each.hash for each in self.chain(self.tip)}
-        parents = {each.parent for each in self._blocks.values()}
-        old = [
-            each.hash
-            for each in sorted(self._blocks.values(), key=lambda each: each.slot)
-            if each.hash not in keep
-            and each.hash not in parents
-            and (each.slot < slot or len(self._blocks) > constants.MAX_BLOCKS)
-        ]
-        for block in old:
-            del self._blocks[block]
+        keep |= {each.parent for each in self._blocks.values()}
+        for each in sorted(self._blocks.values(), key=lambda each: each.slot):
+            if each.hash in keep:
+                continue
+            if each.slot < slot or len(self._blocks) > constants.MAX_BLOCKS:
+                del self._blocks[each.hash]
 
 
 @define

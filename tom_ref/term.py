@@ -7,6 +7,7 @@ holds (model ``TermKnow``).  Remote input never raises; what breaks a rule is re
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -205,7 +206,7 @@ class Term:
         if header.slot > self.slot(now) + 1:
             raise ProtocolError(Reason.WRONG_SLOT, f"slot {header.slot} is to come")
         block = records.block_hash(header)
-        if self.final is not None or self.tree.get(block) is not None or block in self._waiting:
+        if self.final is not None or self.tree.get(block) or self._waiting.get(block) == proposal:
             return
         signed = records.signed_block(header)
         leader = self.roles.leader(header.slot)
@@ -214,16 +215,37 @@ class Term:
         except ProtocolError:
             raise ProtocolError(Reason.WRONG_LEADER, f"slot {header.slot}") from None
         if not self.tree.knows_parent(header.parent):
+            # The leader didn't sign the certificate: whoever passed the block on may have spoiled it, so that
+            # what comes later takes its place.
+            new = block not in self._waiting
             self._wait(proposal, block)
-            work.fresh = True
+            work.fresh = new
             return
-        if len(self.tree.in_slot(header.slot)) >= _BLOCKS_A_SLOT:
+        if len(self.tree.in_slot(header.slot)) >= _BLOCKS_A_SLOT and not self._vouched(header, block):
             raise ProtocolError(Reason.OVERLOADED, f"a third block in slot {header.slot}")
         self._add(work, proposal, block)
         work.fresh = True
         work.twice = leader == self._own_id
 
+    def _vouched(self, header: BlockHeader, block: bytes) -> bool:
+        """Whether a block that waits for this one shows it notarized (TOM-ROLES-116).
+
+        A liar that shows different blocks of its slot to different members must not cut some of them off from
+        the one that became notarized.
+        """
+        for child in [held for held in self._waiting.values() if held.header.parent == block]:
+            try:
+                records.check_certificate(self.roles, header, child.certificate)
+            except ProtocolError:
+                continue
+            return True
+        return False
+
     def _wait(self, proposal: Proposal, block: bytes) -> None:
+        self._waiting.pop(block, None)
+        same = [held for held in self._waiting.values() if held.header.slot == proposal.header.slot]
+        if len(same) >= _BLOCKS_A_SLOT:
+            raise ProtocolError(Reason.OVERLOADED, f"a third block waits in slot {proposal.header.slot}")
         if len(self._waiting) >= _WAITING:
             oldest = min(self._waiting, key=lambda known: self._waiting[known].header.slot)
             if self._waiting[oldest].header.slot >= proposal.header.slot:
@@ -237,6 +259,8 @@ class Term:
         parent = self.tree.get(header.parent)
         if header.slot <= self.tree.slot_of(header.parent):
             raise ProtocolError(Reason.WRONG_SLOT, "not above the parent's slot")
+        if self.tree.height_of(header.parent) >= constants.MAX_PROOF_BLOCKS:
+            raise ProtocolError(Reason.TOO_LARGE, "a chain longer than a proof of finality may be")
         if parent is None:
             if proposal.certificate:
                 raise ProtocolError(Reason.NO_QUORUM, "votes for the present record")
@@ -255,11 +279,11 @@ class Term:
                 self._add_vote(work, added, vote.voter, vote.signature)
         for waiting in [known for known, held in self._waiting.items() if held.header.parent == block]:
             held = self._waiting.pop(waiting)
-            if len(self.tree.in_slot(held.header.slot)) < _BLOCKS_A_SLOT:
-                try:
+            if len(self.tree.in_slot(held.header.slot)) < _BLOCKS_A_SLOT or self._vouched(
+                held.header, waiting
+            ):
+                with contextlib.suppress(ProtocolError):
                     self._add(work, held, waiting)
-                except ProtocolError:
-                    continue
 
     def _check_first(self, proposal: Proposal) -> None:
         """Recompute the record from the evidence, byte for byte (TOM-ROLES-029, 046)."""
@@ -333,6 +357,8 @@ class Term:
     def _propose(self, work: _Work, slot: int) -> None:
         """Propose on the longest notarized chain with the newest tip, own vote first (027 to 029)."""
         tip = self.tree.get(self.tree.tip)
+        if tip is not None and tip.height >= constants.MAX_PROOF_BLOCKS:
+            return
         proposal = self._first_block(slot) if tip is None else self._later_block(slot, tip)
         block = records.block_hash(proposal.header)
         added = self.tree.add(proposal, block)
