@@ -178,7 +178,7 @@ def test_work_is_searched_in_parts() -> None:
     assert digest >> (256 - 10) == 0
 
 
-def home_of(net: Network, balances: dict[str, int]) -> TermRecord:
+def home_of(net: Network, balances: dict[str, int], starts_in: int = 10**9) -> TermRecord:
     """Put all peers into one home whose record has these balances, as if restored from disk."""
     members = sorted(
         (
@@ -189,7 +189,7 @@ def home_of(net: Network, balances: dict[str, int]) -> TermRecord:
     )
     record = evolve(
         founded(1, FAST).record,
-        start=START + 10**9,
+        start=START + starts_in,
         roster=tuple(members),
         pot=-sum(balances.values()),
     )

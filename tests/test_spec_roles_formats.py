@@ -37,6 +37,7 @@ from tom_ref.term_frames import (
     RecordQuery,
     Signal,
     TermRecord,
+    Vitals,
     Vote,
 )
 from tom_ref.timing import Timing
@@ -191,7 +192,9 @@ BAD_RECORDS: list[tuple[str, TermRecord, Reason]] = [
     ("slot", evolve(RECORD, slot_ms=0), Reason.BAD_VALUE),
     ("term", evolve(RECORD, term_ms=0), Reason.BAD_VALUE),
     ("start", evolve(RECORD, start=1 << 62), Reason.BAD_VALUE),
-    ("126 vitals", evolve(RECORD, vitals=b"x"), Reason.BAD_VALUE),
+    ("126 share", evolve(RECORD, vitals=Vitals(delivery=1_001)), Reason.BAD_VALUE),
+    ("126 time", evolve(RECORD, vitals=Vitals(latency=(0,) * 7 + (1_001,))), Reason.BAD_VALUE),
+    ("126 reports", evolve(RECORD, vitals=Vitals(reports=65)), Reason.BAD_VALUE),
 ]
 
 
@@ -301,16 +304,16 @@ def test_evidence_is_bounded_and_in_order(evidence: Evidence, reason: Reason) ->
 def test_evidence_is_decoded_with_the_same_bounds() -> None:
     """TOM-ROLES-052: a count that says too much is refused before anything is made of it."""
     data = bytearray(term_codec.encode_evidence(Evidence()))
-    assert data == b"\0\0\0\0\0"
+    assert data == b"\0\0\0\0\0\0"
     with pytest.raises(ProtocolError) as caught:
         term_codec.decode_evidence(bytes(constants.MAX_EVIDENCE + 1))
     assert caught.value.reason is Reason.TOO_LARGE
     joins = codec.encode_frame(JOIN)[1:] * 65
     with pytest.raises(ProtocolError) as caught:
-        term_codec.decode_evidence(b"\0\0\x41" + joins + b"\0\0")
+        term_codec.decode_evidence(b"\0\0\x41" + joins + b"\0\0\0")
     assert caught.value.reason is Reason.TOO_LARGE
-    one = term_codec.encode_evidence(Evidence(deliveries=EVIDENCE.deliveries))[5:]
-    many = b"\0\0\0\x04\x01" + one * 1025
+    one = term_codec.encode_evidence(Evidence(deliveries=EVIDENCE.deliveries))[5:-1]
+    many = b"\0\0\0\x04\x01" + one * 1025 + b"\0"
     with pytest.raises(ProtocolError) as caught:
         term_codec.decode_evidence(many[: constants.MAX_EVIDENCE])
     assert caught.value.reason in {Reason.TRUNCATED, Reason.TOO_LARGE}

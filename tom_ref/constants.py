@@ -336,6 +336,25 @@ DRAIN_BURST: Final = 262_144
 WORK_PART: Final = 16_384
 """count: the most nonces tried in one step of a node, so that it goes on with its other business."""
 
+# --- vital signs --------------------------------------------------------------------------------------
+
+PERMILLE: Final = 1_000
+"""count: the parts in which shares are given."""
+
+VITALS_LOW: Final = 950
+"""permille: below this share of delivered messages the subnet drafts more relays and keeps more copies."""
+
+VITALS_HIGH: Final = 990
+"""permille: from this share on it goes back, step by step; between the marks it stays as it is, so that it
+doesn't swing."""
+
+RELAY_SHARE_MOST: Final = 12
+"""twelfths: the part of the pool that serves as relays when it goes badly: everybody."""
+
+CUSTODY_COPIES_MOST: Final = 4
+"""count: the custodians of a message for an absent recipient when it goes badly; more cost more than they
+help."""
+
 
 class Purpose(enum.StrEnum):
     """The named draws of entropy.  A name, not a position in a stream: a port is free in its order."""

@@ -44,10 +44,13 @@ from tom_ref.term_frames import (
     RecordQuery,
     TermFrame,
     TermRecord,
+    VitalsProof,
+    VitalsReport,
     Vote,
 )
 from tom_ref.timers import Timer, Timers
 from tom_ref.timing import Timing
+from tom_ref.vitals import Pulse
 
 _PRESENT: Final = b"present"
 _PREVIOUS: Final = b"previous"
@@ -128,6 +131,7 @@ class _Term:
     """The frame that proves the record: finality, genesis or child; empty when it was adopted."""
     heartbeats: dict[bytes, tuple[Heartbeat, int]] = field(factory=dict)
     leaves: dict[bytes, Leave] = field(factory=dict)
+    reports: dict[bytes, VitalsReport] = field(factory=dict)
     deliveries: dict[bytes, Delivery] = field(factory=dict)
     asked: int = 0
     """When admission was asked for last, ms."""
@@ -146,6 +150,7 @@ class Home:
     ) -> None:
         self.own_id: Final = identity.node_id
         self.admission: Final = Admission(identity.node_id, identity.signing_key, entropy, timers)
+        self.pulse: Final = Pulse()
         self._identity = identity
         self._entropy = entropy
         self._timing = timing
@@ -414,6 +419,18 @@ class Home:
         held = self._now
         if held is not None and self.own_id in held.heartbeats:
             self._gossip(step, held.heartbeats[self.own_id][0])
+            self._report_vitals(step, held)
+
+    def _report_vitals(self, step: Step, held: _Term) -> None:
+        """Say how it went since the last report, once a term (TOM-VITALS-001)."""
+        if self.own_id in held.reports:
+            return
+        record, present, counts = held.record, held.term.present, self.pulse.take()
+        signed = records.signed_report(record.subnet, record.term, present, counts)
+        signature = self._identity.signing_key.sign(signed)
+        report = VitalsReport(record.subnet, record.term, present, self.own_id, counts, signature)
+        held.reports[self.own_id] = report
+        self._gossip(step, report)
 
     def _set_slot_timer(self, step: Step) -> None:
         held = self._now
@@ -499,6 +516,13 @@ class Home:
             ),
             tuple(taken),
             tuple(deliveries[: constants.MAX_DELIVERIES]),
+            tuple(
+                VitalsProof(place, report.counts, report.signature)
+                for place, report in sorted(
+                    ((index[node], report) for node, report in held.reports.items()),
+                    key=lambda entry: entry[0],
+                )
+            ),
         )
 
     def _heard_at(self, node: bytes) -> int | None:
@@ -629,6 +653,7 @@ class Home:
             *(heartbeat for heartbeat, _ in held.heartbeats.values()),
             *self.admission.joins,
             *held.leaves.values(),
+            *held.reports.values(),
             *held.term.frames(),
         ]
 
@@ -714,6 +739,21 @@ class Home:
         self._remember(data)
         if frame.node not in held.heartbeats:
             held.heartbeats[frame.node] = (frame, step.now)
+            self._outlet.tell_all(step, data, peer)
+
+    def _on_report(self, step: Step, peer: bytes, frame: VitalsReport, data: bytes) -> None:
+        """Keep a member's first report of the term (TOM-VITALS-004)."""
+        held = self._same_place(step, peer, frame.subnet, frame.term)
+        if held is None:
+            return
+        if frame.record != held.term.present:
+            raise ProtocolError(Reason.WRONG_TERM, "a report for another record of this term")
+        if frame.node not in held.term.roles.members:
+            raise ProtocolError(Reason.NODE_MISMATCH, "a report of a node that is no member")
+        records.check_report(frame)
+        self._remember(data)
+        if frame.node not in held.reports:
+            held.reports[frame.node] = frame
             self._outlet.tell_all(step, data, peer)
 
     def _on_leave(self, step: Step, peer: bytes, frame: Leave, data: bytes) -> None:
@@ -821,5 +861,6 @@ class Home:
         RecordAnswer: _on_answer,
         Heartbeat: _on_heartbeat,
         Leave: _on_leave,
+        VitalsReport: _on_report,
         Join: _on_join,
     }

@@ -89,7 +89,7 @@ _SESSION_LOST: Final = {
 """Refusals after which the next message begins a new session (TOM-SESSION-055)."""
 
 
-_GOSSIP: Final = frozenset(bytes((kind,)) for kind in (7, 8, 9, 10, 13, 14, 15, 16, 18, 19))
+_GOSSIP: Final = frozenset(bytes((kind,)) for kind in (7, 8, 9, 10, 13, 14, 15, 16, 18, 19, 32))
 """First bytes of the frames that members pass on once; a repetition is dropped before it is decoded."""
 
 _MESH_PAUSE: Final = 1_000
@@ -227,6 +227,8 @@ class Node:
             elif timer is Timer.PENDING_ERASE:
                 self._sending.erase(step, int.from_bytes(key, "big"))
             elif timer is Timer.PENDING_EXPIRY:
+                rerouted = self._sending.get(int.from_bytes(key, "big")).attempts > 1
+                self._home.pulse.ended(None, rerouted=rerouted)
                 self._sending.expire(step, int.from_bytes(key, "big"))
             elif timer is Timer.IN_FLIGHT_EXPIRY:
                 self._relaying.forget(key)
@@ -597,6 +599,7 @@ class Node:
             pending = self._sending.by_message(frame.message_id)
             if self._sending.receipt(step, frame):
                 if pending is not None and pending.header is not None:
+                    self._home.pulse.ended(step.now - pending.created_at, rerouted=pending.attempts > 1)
                     self._home.delivered(pending.header, pending.header_bytes, pending.signature, frame)
                 return
             back = self._relaying.receipt(step, frame, data)

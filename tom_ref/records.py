@@ -16,7 +16,7 @@ from attrs import evolve
 from tom_ref import constants, term_codec, vrf
 from tom_ref.codec import decode_header
 from tom_ref.crypto import labelled, sha256, verify
-from tom_ref.draft import Roles
+from tom_ref.draft import Roles, tolerated
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Descriptor
 from tom_ref.identity import verify_descriptor
@@ -27,6 +27,7 @@ from tom_ref.term_frames import (
     BlockHeader,
     Certificate,
     Child,
+    Counts,
     Delivery,
     Evidence,
     FinalityProof,
@@ -38,10 +39,13 @@ from tom_ref.term_frames import (
     Move,
     ProvenBlock,
     TermRecord,
+    Vitals,
+    VitalsReport,
     Vote,
 )
 from tom_ref.timing import Timing
 from tom_ref.validate import check_receipt, signed_header
+from tom_ref.vitals import adapted, forked, summarized
 
 _DUTY_RANKS: Final = 3
 """A delivery is credited to one of the first three of the pair's duty list."""
@@ -106,6 +110,17 @@ def signed_move(subnet: bytes, term: int, record: bytes, attempt: int, founder: 
 def signed_genesis(record: TermRecord) -> bytes:
     """The bytes that founders sign (TOM-ROLES-014, 101)."""
     return labelled("ToM/1 genesis", term_codec.encode_record(record))
+
+
+def signed_report(subnet: bytes, term: int, record: bytes, counts: Counts) -> bytes:
+    """The bytes that a member signs to report its vital signs (TOM-VITALS-001)."""
+    return labelled("ToM/1 vitals", subnet, _u64(term), record, term_codec.encode_counts(counts))
+
+
+def check_report(report: VitalsReport) -> None:
+    """Verify the signature of a report of vital signs; raises ``bad_signature`` or ``bad_key``."""
+    signed = signed_report(report.subnet, report.term, report.record, report.counts)
+    verify(report.node, signed, report.signature)
 
 
 def check_vote(vote: Vote) -> None:
@@ -233,8 +248,8 @@ def check_genesis(genesis: Genesis, timing: Timing) -> None:
     nodes = [member.node for member in record.roster]
     if record.subnet != founded_subnet(nodes, genesis.nonce):
         raise ProtocolError(Reason.BAD_RECORD, "the id doesn't follow from the founders")
-    if record.proposer != NO_HASH or record.proof != NO_PROOF:
-        raise ProtocolError(Reason.BAD_RECORD, "a first genesis has no proposer")
+    if record.proposer != NO_HASH or record.proof != NO_PROOF or record.vitals is not None:
+        raise ProtocolError(Reason.BAD_RECORD, "a first genesis has no proposer and no vital signs")
     outputs = [
         vrf.verify(member.vrf_key, genesis_alpha(record.subnet), proof)
         for member, proof in zip(record.roster, genesis.proofs, strict=True)
@@ -364,6 +379,18 @@ def _leaving(evidence: Evidence, roles: Roles) -> frozenset[bytes]:
     return frozenset(found)
 
 
+def _signs(evidence: Evidence, roles: Roles, present: bytes) -> tuple[Vitals, int | None]:
+    """What the validators' reports say together (TOM-VITALS-004 to 007)."""
+    record, validators = roles.record, frozenset(roles.validators)
+    reports = []
+    for proof in evidence.reports:
+        node = _listed(record, proof.index)
+        verify(node, signed_report(record.subnet, record.term, present, proof.counts), proof.signature)
+        if node in validators:
+            reports.append(proof.counts)
+    return summarized(record.vitals, reports, tolerated(len(validators)))
+
+
 def _listed(record: TermRecord, index: int) -> bytes:
     if index >= len(record.roster):
         raise ProtocolError(Reason.BAD_VALUE, f"member {index}")
@@ -399,6 +426,8 @@ def next_record(
     output = vrf.verify(listed.vrf_key, seed_alpha(record.term, record.seed), proof)
     there, leaving = _present(evidence, roles, present), _leaving(evidence, roles)
     charges, relays = _charges(evidence, roles), frozenset(roles.relays)
+    signs, worst = _signs(evidence, roles, present)
+    relay_share, custody = adapted(record.relay_share, record.custody, worst)
     credits_of = Counter(charge.relay for charge in charges)
     term, start = record.term + 1, record.start + slot * record.slot_ms + record.term_ms
     balances = {member.node: member.balance for member in record.roster}
@@ -428,6 +457,9 @@ def next_record(
         seed=next_seed(term, record.seed, output),
         proposer=proposer,
         proof=proof,
+        relay_share=relay_share,
+        custody=custody,
+        vitals=signs,
         roster=tuple(sorted(roster, key=lambda member: member.node)),
         # What faded, what nobody was credited, and what leavers had (TOM-BALANCE-008).
         pot=-sum(member.balance for member in roster),
@@ -573,6 +605,7 @@ def child_record(
         seed=child_seed(attempt, parent.seed, output),
         proposer=founder,
         proof=proof,
+        vitals=forked(parent.vitals),
         roster=tuple(
             Member(member.node, member.vrf_key, admitted=0)
             for member in sorted(members, key=lambda member: member.node)

@@ -37,6 +37,7 @@ from tom_ref.term_frames import (
     Child,
     Conversation,
     ConversationEnd,
+    Counts,
     Delivery,
     Evidence,
     FinalityProof,
@@ -56,6 +57,9 @@ from tom_ref.term_frames import (
     Signal,
     TermFrame,
     TermRecord,
+    Vitals,
+    VitalsProof,
+    VitalsReport,
     Vote,
 )
 
@@ -81,6 +85,9 @@ _CONVERSATION = Format("conversation", wire.CONVERSATION, 32 * _FIXED_CAP)
 _CONVERSATION_END = Format("conversation end", wire.CONVERSATION_END, _FIXED_CAP)
 _INVITATION_BODY = Format("invitation", wire.INVITATION_BODY, constants.MAX_INVITATION)
 _INVITATION = Format("invitation", wire.INVITATION, constants.MAX_INVITATION)
+_VITALS = Format("vital signs", wire.VITALS, _FIXED_CAP)
+_COUNTS = Format("counts", wire.VITALS_COUNTS, _FIXED_CAP)
+_VITALS_REPORT = Format("report of vital signs", wire.VITALS_REPORT, _FIXED_CAP)
 _SIGNAL = Format("signal", wire.SIGNAL, constants.MAX_SIGNAL + _FIXED_CAP)
 
 
@@ -121,14 +128,84 @@ def _check_record(record: TermRecord) -> None:
     for name, duration in (("slot_ms", record.slot_ms), ("term_ms", record.term_ms)):
         _between(name, duration, 1, (1 << 32) - 1)
     _between("start", record.start, 0, (1 << 62) - 1)
-    if record.vitals:
-        refuse(Reason.BAD_VALUE, "vital signs in this version")
+    if record.vitals is not None:
+        _check_vitals(record.vitals)
     if sum(member.balance for member in record.roster) + record.pot != 0:
         refuse(Reason.BAD_RECORD, "balances and pot don't sum to zero")
 
 
+_LATENCY: Final = tuple(
+    field.name for field in wire.VITALS_COUNTS.subcons if field.name.startswith(("within", "beyond"))
+)
+"""The fields of the eight classes of latency, in counts and in vital signs."""
+
+
+def _read_latency(parsed: Any) -> tuple[int, ...]:
+    return tuple(getattr(parsed, name) for name in _LATENCY)
+
+
+def _check_counts(counts: Counts) -> None:
+    """A part is no more than the whole (TOM-VITALS-003)."""
+    if not (counts.recovered <= counts.rerouted <= counts.ended and counts.delivered <= counts.ended):
+        refuse(Reason.BAD_VALUE, "a part of the counts is more than the whole")
+    if counts.recovered > counts.delivered or sum(counts.latency) != counts.delivered:
+        refuse(Reason.BAD_VALUE, "the counts of delivered messages differ")
+
+
+def _counts_values(counts: Counts) -> dict[str, Any]:
+    _check_counts(counts)
+    return {
+        "ended": counts.ended,
+        "delivered": counts.delivered,
+        "rerouted": counts.rerouted,
+        "recovered": counts.recovered,
+        **dict(zip(_LATENCY, counts.latency, strict=True)),
+    }
+
+
+def _read_counts(parsed: Any) -> Counts:
+    counts = Counts(parsed.ended, parsed.delivered, parsed.rerouted, parsed.recovered, _read_latency(parsed))
+    _check_counts(counts)
+    return counts
+
+
+def encode_counts(counts: Counts) -> bytes:
+    """Return the 24 bytes of a report's counts, as they are signed (TOM-VITALS-002)."""
+    return _COUNTS.build(_counts_values(counts))
+
+
+def _check_vitals(vitals: Vitals) -> None:
+    for name, permille in (("delivery", vitals.delivery), ("survival", vitals.survival)):
+        _between(name, permille, 0, constants.PERMILLE)
+    for permille in vitals.latency:
+        _between("latency", permille, 0, constants.PERMILLE)
+    _between("reports", vitals.reports, 0, constants.MAX_MEMBERS)
+
+
+def _encode_vitals(vitals: Vitals) -> bytes:
+    return _VITALS.build(
+        {
+            "delivery": vitals.delivery,
+            "survival": vitals.survival,
+            **dict(zip(_LATENCY, vitals.latency, strict=True)),
+            "reports": vitals.reports,
+            "forks": vitals.forks,
+        }
+    )
+
+
+def _decode_vitals(data: bytes) -> Vitals | None:
+    if not data:
+        return None
+    if len(data) != wire.VITALS.sizeof():
+        refuse(Reason.BAD_VALUE, f"vital signs of {len(data)} bytes")
+    parsed = _VITALS.parse(data)
+    return Vitals(parsed.delivery, parsed.survival, _read_latency(parsed), parsed.reports, parsed.forks)
+
+
 def _record_values(record: TermRecord) -> dict[str, Any]:
     _check_record(record)
+    vitals = b"" if record.vitals is None else _encode_vitals(record.vitals)
     return {
         "version": constants.VERSION,
         "subnet": record.subnet,
@@ -144,8 +221,8 @@ def _record_values(record: TermRecord) -> dict[str, Any]:
         "relay_share": record.relay_share,
         "custody": record.custody,
         "pot": record.pot + _SIGN,
-        "vitals_length": len(record.vitals),
-        "vitals": record.vitals,
+        "vitals_length": len(vitals),
+        "vitals": vitals,
         "member_count": len(record.roster),
         "roster": [
             {
@@ -191,7 +268,7 @@ def _read_record(parsed: Any) -> TermRecord:
             for item in parsed.roster
         ),
         parsed.pot - _SIGN,
-        parsed.vitals,
+        _decode_vitals(parsed.vitals),
         read_extensions(parsed.extensions),
     )
     _check_record(record)
@@ -407,6 +484,7 @@ def _check_evidence(evidence: Evidence) -> None:
     for name, indices in (
         ("heartbeats", [proof.index for proof in evidence.heartbeats]),
         ("leaves", [proof.index for proof in evidence.leaves]),
+        ("reports", [proof.index for proof in evidence.reports]),
     ):
         _at_most(name, len(indices), constants.MAX_MEMBERS)
         _ascending(name, indices)
@@ -432,6 +510,15 @@ def encode_evidence(evidence: Evidence) -> bytes:
             "joins": [_join_values(join) for join in evidence.joins],
             "delivery_count": len(evidence.deliveries),
             "deliveries": [_delivery_values(delivery) for delivery in evidence.deliveries],
+            "report_count": len(evidence.reports),
+            "reports": [
+                {
+                    "index": proof.index,
+                    "counts": _counts_values(proof.counts),
+                    "signature": proof.signature,
+                }
+                for proof in evidence.reports
+            ],
         }
     )
 
@@ -451,6 +538,7 @@ def decode_evidence(data: bytes) -> Evidence:
         tuple(LeaveProof(item.index, item.signature) for item in parsed.leaves),
         tuple(_read_join(item) for item in parsed.joins),
         tuple(_read_delivery(item) for item in parsed.deliveries),
+        tuple(VitalsProof(item.index, _read_counts(item.counts), item.signature) for item in parsed.reports),
     )
     _check_evidence(evidence)
     return evidence
@@ -528,6 +616,25 @@ def _decode_answer(data: bytes) -> RecordAnswer:
         decode_record(parsed.previous) if parsed.previous_length else None,
         heartbeats,
     )
+
+
+def _encode_report(report: VitalsReport) -> bytes:
+    return _VITALS_REPORT.build(
+        {
+            "subnet": report.subnet,
+            "term": report.term,
+            "record": report.record,
+            "node": report.node,
+            "counts": _counts_values(report.counts),
+            "signature": report.signature,
+        }
+    )
+
+
+def _decode_report(data: bytes) -> VitalsReport:
+    parsed = _VITALS_REPORT.parse(data)
+    counts = _read_counts(parsed.counts)
+    return VitalsReport(parsed.subnet, parsed.term, parsed.record, parsed.node, counts, parsed.signature)
 
 
 def _encode_leave(leave: Leave) -> bytes:
@@ -771,6 +878,7 @@ TERM_DECODERS: Final[Mapping[int, Callable[[bytes], TermFrame]]] = {
     18: _decode_conversation,
     19: _decode_conversation_end,
     20: _decode_signal,
+    32: _decode_report,
 }
 """By the first byte of the frame."""
 
@@ -789,4 +897,5 @@ TERM_ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
     Conversation: _encode_conversation,
     ConversationEnd: _encode_conversation_end,
     Signal: _encode_signal,
+    VitalsReport: _encode_report,
 }

@@ -24,6 +24,37 @@ NO_TERM: Final = 2**64 - 1
 
 
 @frozen
+class Counts:
+    """What a member counted of its own messages since its last report (TOM-VITALS-002)."""
+
+    ended: int = 0
+    """Delivered or expired."""
+    delivered: int = 0
+    rerouted: int = 0
+    """Of those that ended: handed over more than once."""
+    recovered: int = 0
+    """Of the rerouted ones: delivered."""
+    latency: tuple[int, ...] = (0,) * 8
+    """The delivered ones by their time from sending to receipt, in the classes of ``vitals.CLASSES``."""
+
+
+@frozen
+class Vitals:
+    """The vital signs of a subnet in one record (TOM-VITALS-005)."""
+
+    delivery: int = 1_000
+    """Permille of messages delivered."""
+    survival: int = 1_000
+    """Permille of rerouted messages delivered."""
+    latency: tuple[int, ...] = (0,) * 8
+    """Permille of delivered messages by time."""
+    reports: int = 0
+    """Reports of validators in the evidence."""
+    forks: int = 0
+    """Forks in the lineage."""
+
+
+@frozen
 class Member:
     """One entry of a roster."""
 
@@ -60,8 +91,8 @@ class TermRecord:
     roster: tuple[Member, ...]
     """Ascending by node id, 1 to 64 members."""
     pot: int = 0
-    vitals: bytes = b""
-    """Empty in this version."""
+    vitals: Vitals | None = None
+    """``None`` until there are any."""
     extensions: tuple[Extension, ...] = ()
 
     def member(self, node: bytes) -> Member | None:
@@ -137,6 +168,15 @@ class Join:
 
 
 @frozen
+class VitalsProof:
+    """A report of vital signs inside evidence."""
+
+    index: int
+    counts: Counts
+    signature: bytes
+
+
+@frozen
 class Evidence:
     """What a first block shows for its record."""
 
@@ -148,6 +188,8 @@ class Evidence:
     """In the order of TOM-ROLES-064, each node once."""
     deliveries: tuple[Delivery, ...] = ()
     """Ascending by message id, each once."""
+    reports: tuple[VitalsProof, ...] = ()
+    """Ascending by index."""
 
 
 # --- frames -------------------------------------------------------------------------------------------
@@ -220,6 +262,18 @@ class RecordAnswer:
     present: TermRecord
     previous: TermRecord | None = None
     heartbeats: tuple[Heartbeat, ...] = ()
+
+
+@frozen
+class VitalsReport:
+    """A member's report of what it counted (TOM-VITALS-001)."""
+
+    subnet: bytes
+    term: int
+    record: bytes
+    node: bytes
+    counts: Counts
+    signature: bytes
 
 
 @frozen
@@ -323,5 +377,6 @@ TermFrame = (
     | Conversation
     | ConversationEnd
     | Signal
+    | VitalsReport
 )
-"""Every frame of the chapter *Roles and terms*."""
+"""Every frame of the chapters *Roles and terms* and *Vital signs*."""

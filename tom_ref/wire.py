@@ -225,8 +225,8 @@ TERM_RECORD: Final = Struct(
     "relay_share" / Byte * "1 to 12: relays in twelfths of the pool",
     "custody" / Byte * "1 to 8: copies of a message for an absent recipient",
     "pot" / Int64ub * "what belongs to nobody, plus 2^63",
-    "vitals_length" / Int16ub * "0 in this version",
-    "vitals" / Bytes(this.vitals_length) * "vital signs",
+    "vitals_length" / Int16ub * "0 or 23",
+    "vitals" / Bytes(this.vitals_length) * "vital signs, as soon as there are any",
     "member_count" / Byte * "1 to 64",
     "roster" / Array(this.member_count, MEMBER) * "ascending by node id",
     "extensions" / EXTENSIONS * "list of extensions",
@@ -271,6 +271,42 @@ DELIVERY: Final = Struct(
     "receipt" / Bytes(this.receipt_length) * "the recipient's receipt frame",
 )
 
+VITALS_COUNTS: Final = Struct(
+    "ended" / Int16ub * "own messages that were delivered or expired since the last report",
+    "delivered" / Int16ub * "of these, delivered",
+    "rerouted" / Int16ub * "of these, those that had to be handed over more than once",
+    "recovered" / Int16ub * "of the rerouted ones, delivered",
+    "within_100ms" / Int16ub * "of the delivered ones, those whose receipt came within 100 ms",
+    "within_300ms" / Int16ub * "later, within 300 ms",
+    "within_1s" / Int16ub * "later, within 1 s",
+    "within_3s" / Int16ub * "later, within 3 s",
+    "within_10s" / Int16ub * "later, within 10 s",
+    "within_30s" / Int16ub * "later, within 30 s",
+    "within_100s" / Int16ub * "later, within 100 s",
+    "beyond" / Int16ub * "later than that",
+)
+
+VITALS_PROOF: Final = Struct(
+    "index" / Byte * "the member's place in the present record's roster, from 0",
+    "counts" / VITALS_COUNTS * "what it counted",
+    "signature" / Bytes(64) * "of its report",
+)
+
+VITALS: Final = Struct(
+    "delivery" / Int16ub * "permille of messages delivered",
+    "survival" / Int16ub * "permille of rerouted messages delivered",
+    "within_100ms" / Int16ub * "permille of delivered messages, those within 100 ms",
+    "within_300ms" / Int16ub * "later, within 300 ms",
+    "within_1s" / Int16ub * "later, within 1 s",
+    "within_3s" / Int16ub * "later, within 3 s",
+    "within_10s" / Int16ub * "later, within 10 s",
+    "within_30s" / Int16ub * "later, within 30 s",
+    "within_100s" / Int16ub * "later, within 100 s",
+    "beyond" / Int16ub * "later than that",
+    "reports" / Byte * "0 to 64: reports of validators in the evidence",
+    "forks" / Int16ub * "forks in the lineage, 65,535 for as many or more",
+)
+
 EVIDENCE: Final = Struct(
     "heartbeat_count" / Byte * "0 to 64",
     "heartbeats" / Array(this.heartbeat_count, INDEXED_SIGNATURE) * "ascending by index",
@@ -280,6 +316,8 @@ EVIDENCE: Final = Struct(
     "joins" / Array(this.join_count, JOIN_BODY) * "in their drawn order, each newcomer once",
     "delivery_count" / Int16ub * "0 to 1,024",
     "deliveries" / Array(this.delivery_count, DELIVERY) * "ascending by message id, each once",
+    "report_count" / Byte * "0 to 64",
+    "reports" / Array(this.report_count, VITALS_PROOF) * "ascending by index",
 )
 
 PROPOSAL: Final = Struct(
@@ -446,6 +484,16 @@ SIGNAL: Final = Struct(
 )
 
 # --- session ------------------------------------------------------------------------------------------
+
+VITALS_REPORT: Final = Struct(
+    "type" / Const(b"\x20") * "frame type",
+    "subnet" / Bytes(32) * "id of the subnet",
+    "term" / Int64ub * "of the present record",
+    "record" / Bytes(32) * "hash of the present record",
+    "node" / Bytes(32) * "NodeId of the member",
+    "counts" / VITALS_COUNTS * "what it counted since its last report",
+    "signature" / Bytes(64) * 'over labelled("ToM/1 vitals", subnet, term, record, counts)',
+)
 
 SESSION_REGULAR: Final = Struct(
     "suite" / Byte * "1",
@@ -638,6 +686,10 @@ LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
     "indexed-signature": INDEXED_SIGNATURE,
     "join-body": JOIN_BODY,
     "delivery": DELIVERY,
+    "vitals-counts": VITALS_COUNTS,
+    "vitals-proof": VITALS_PROOF,
+    "vitals": VITALS,
+    "vitals-report": VITALS_REPORT,
     "evidence": EVIDENCE,
     "proposal": PROPOSAL,
     "vote": VOTE,
