@@ -63,7 +63,7 @@ def make(
         own_id=node.node_id,
         signing_key=node.signing_key,
         prove=lambda alpha: vrf.prove(node.vrf_secret, alpha),
-        surroundings=Surroundings(lambda _: shown, heard),
+        surroundings=Surroundings(lambda: shown, heard),
         **options,
     )
 
@@ -587,6 +587,14 @@ def test_a_second_node_with_the_same_secret_is_noticed() -> None:
     mine = votes_of(own.on_proposal(BLOCK, at(1)))[0]
     assert not own.on_vote(mine, at(1)).twice
     assert make(SUBNET, leader(1)).on_proposal(BLOCK, at(2)).twice
+
+
+def test_what_it_sent_before_a_restart_is_its_own() -> None:
+    """TOM-ROLES-036, 037: the disk says up to which slot; a twin is noticed in the slots after."""
+    again = make(SUBNET, leader(1), stored=FIRST.persist)
+    assert not again.on_proposal(BLOCK, at(1)).twice
+    assert not again.on_vote(votes_of(FIRST)[0], at(1)).twice
+    assert again.on_vote(vote_for(leader(1), BLOCK.header, slot=2, block=b"\x01" * 32), at(2)).twice
 
 
 # --- finality -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from tom_ref import constants
+from tom_ref.delivery_codec import decode_descriptor
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Descriptor
 from tom_ref.identity import newer, verify_descriptor
@@ -24,6 +25,12 @@ class Directory:
     def get(self, node_id: bytes) -> Descriptor | None:
         """The newest valid descriptor known of a node."""
         return self._descriptors.get(node_id)
+
+    def restore(self, record: bytes) -> Descriptor:
+        """Take a stored descriptor back, which was verified when it came; raises when it is corrupt."""
+        descriptor = decode_descriptor(record)
+        self._descriptors[descriptor.node_id] = descriptor
+        return descriptor
 
     def learn(self, descriptor: Descriptor, now: int, linked: tuple[bytes, ...] = ()) -> bool:
         """Verify and keep a descriptor; ``False`` when the one held is at least as new (TOM-ID-033).

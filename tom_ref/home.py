@@ -8,7 +8,8 @@ gossip: passed on once, to all neighbours but the one it came from (TOM-ROLES-11
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from attrs import define, field, frozen
@@ -57,7 +58,8 @@ _PREVIOUS: Final = b"previous"
 _PROOF: Final = b"proof"
 _INVITATION: Final = b"invitation"
 _LEAVING: Final = b"leaving"
-_ROWS: Final = frozenset({_PRESENT, _PREVIOUS, _PROOF, _INVITATION, _LEAVING})
+_ABSTAIN: Final = b"abstain"
+_ROWS: Final = frozenset({_PRESENT, _PREVIOUS, _PROOF, _INVITATION, _LEAVING, _ABSTAIN})
 _ONLY: Final = b""
 _ASK_PAUSE: Final = 1_000
 """ms between two questions to the same end."""
@@ -133,8 +135,10 @@ class _Term:
     leaves: dict[bytes, Leave] = field(factory=dict)
     reports: dict[bytes, VitalsReport] = field(factory=dict)
     deliveries: dict[bytes, Delivery] = field(factory=dict)
-    asked: int = 0
-    """When admission was asked for last, ms."""
+    request: Join | None = None
+    """This node's own request for admission: its work is done once."""
+    told: set[bytes] = field(factory=set)
+    """Who was given the record because it spoke of an older one."""
 
     @property
     def record(self) -> TermRecord:
@@ -163,8 +167,10 @@ class Home:
         self._stored: dict[bytes, bytes] = {}
         self._stored_term: bytes | None = None
         self._heard: dict[bytes, None] = {}
-        self._vouchers: dict[bytes, dict[bytes, Heartbeat]] = {}
+        self._vouchers: dict[bytes, Heartbeat] = {}
+        """The latest heartbeat for a later record of each member of the present one."""
         self._offered: dict[bytes, RecordAnswer] = {}
+        """The later record that each neighbour offered last."""
         self._asked: dict[bytes, int] = {}
 
     # --- what others read -------------------------------------------------------------------------------
@@ -257,6 +263,7 @@ class Home:
         self._leaving = _LEAVING in stored
         if _PRESENT in stored:
             record = term_codec.decode_record(stored[_PRESENT])
+            abstain = abstain or stored.get(_ABSTAIN) == records.record_hash(record)
             self._now = self._term_of(record, stored.get(_PROOF, b""), self._stored_term, abstain=abstain)
         self._stored, self._stored_term = {}, None
 
@@ -280,15 +287,20 @@ class Home:
         assert held is not None, "there is a record to store"
         step.put(Table.RECORD, _PRESENT, term_codec.encode_record(held.record))
         step.put(Table.RECORD, _PROOF, held.proof)
-        if self._previous is not None:
+        if self._previous is None:
+            step.erase(Table.RECORD, _PREVIOUS)
+        else:
             step.put(Table.RECORD, _PREVIOUS, term_codec.encode_record(self._previous.record))
         step.erase(Table.TERM, _ONLY)
+        step.erase(Table.RECORD, _ABSTAIN)
 
     # --- commands ---------------------------------------------------------------------------------------
 
     def start(self, step: Step) -> None:
         """The node starts: go on where the disk says."""
         if self._now is not None:
+            if self._now.term.abstains:
+                step.put(Table.RECORD, _ABSTAIN, self._now.term.present)
             self._enter(step, self._now)
         elif self._invitation is not None:
             self._call_host(step)
@@ -314,6 +326,8 @@ class Home:
         """Begin with a first record that several founders signed; ``ProtocolError`` when it isn't valid."""
         self._check_homeless()
         records.check_genesis(genesis, self._timing)
+        if genesis.record.member(self.own_id) is None:
+            raise ProtocolError(Reason.NODE_MISMATCH, "this node is none of the founders")
         self._become(step, genesis.record, codec.encode_frame(genesis))
 
     def join(self, step: Step, invitation: Invitation) -> None:
@@ -375,13 +389,10 @@ class Home:
     def _become(self, step: Step, record: TermRecord, proof: bytes) -> None:
         """Make a record present; erase what belonged to the one before the last (TOM-ROLES-003, 044)."""
         was = self.standing
-        if self._now is not None:
-            self._previous = self._now.term.roles
-            if self._previous.record.subnet != record.subnet:
-                self._previous = None
+        before = None if self._now is None else self._now.term
+        self._previous = before.roles if before is not None and before.present == record.previous else None
         self._now = self._term_of(record, proof)
         self.admission.new_term()
-        self._vouchers.clear()
         self._offered.clear()
         self._store(step)
         step.report(Event.RECORD, record.proposer, detail=f"term {record.term}")
@@ -391,14 +402,16 @@ class Home:
             self._invitation = None
             step.erase(Table.RECORD, _INVITATION)
         elif was is Standing.MEMBER:
+            if self._leaving and (now_is is Standing.GUEST or len(record.roster) == 1):
+                self._forget_home(step)
+                return
             if now_is is Standing.GUEST:
-                if self._leaving:
-                    self._forget_home(step)
-                    return
                 step.report(Event.LEFT_OUT, self.own_id)
         elif was is Standing.JOINING:
             step.report(Event.GUEST, self.own_id, detail=f"term {record.term}")
+        vouchers, self._vouchers = self._vouchers, {}
         self._enter(step, self._now)
+        self._take_heartbeats(step, vouchers.values())
 
     def _enter(self, step: Step, held: _Term) -> None:
         """Show presence, ask for admission, set the timers."""
@@ -474,11 +487,11 @@ class Home:
         held = self._now
         if held is not None and not held.term.abstains:
             held.term.abstains = True
+            step.put(Table.RECORD, _ABSTAIN, held.term.present)
             step.report(Event.IDENTITY_TWICE, self.own_id)
 
-    def _evidence(self, slot: int) -> Evidence:
+    def _evidence(self) -> Evidence:
         """What this node knows for the next record, within the caps (TOM-ROLES-052, 064)."""
-        del slot
         held = self._now
         assert held is not None, "a term asks"
         record, index = held.record, held.term.roles.index
@@ -501,6 +514,8 @@ class Home:
             room -= size
             counted[relay] = counted.get(relay, 0) + 1
             deliveries.append(delivery)
+        # When all that are there leave, whoever proposes stays as the last one, and leaves alone.
+        leaves_nobody = not taken and held.leaves.keys() >= held.heartbeats.keys()
         return Evidence(
             tuple(
                 HeartbeatProof(place, signature)
@@ -511,7 +526,9 @@ class Home:
             tuple(
                 LeaveProof(place, signature)
                 for place, signature in sorted(
-                    (index[node], leave.signature) for node, leave in held.leaves.items()
+                    (index[node], leave.signature)
+                    for node, leave in held.leaves.items()
+                    if node != self.own_id or not leaves_nobody
                 )
             ),
             tuple(taken),
@@ -562,6 +579,8 @@ class Home:
     def link_up(self, step: Step, peer: bytes) -> None:
         """A link opened: each end asks the other for what it missed (TOM-ROLES-115)."""
         self._asked.pop(peer, None)
+        if self._now is not None:
+            self._now.told.discard(peer)
         if self._now is not None or self._invitation is not None:
             self._query(step, peer)
 
@@ -597,7 +616,10 @@ class Home:
     def _on_proposal(self, step: Step, peer: bytes, frame: Proposal, data: bytes) -> None:
         held = self._same_place(step, peer, frame.header.subnet, frame.header.term)
         if held is not None:
-            self._settle(step, held.term.on_proposal(frame, step.now), peer, data)
+            output = held.term.on_proposal(frame, step.now)
+            # A block that waits for its parent may come again, with other votes for it.
+            done = output.refused is not None or held.term.knows(frame.header)
+            self._settle(step, output, peer, data, done=done)
 
     def _on_vote(self, step: Step, peer: bytes, frame: Vote, data: bytes) -> None:
         held = self._same_place(step, peer, frame.subnet, frame.term)
@@ -615,9 +637,9 @@ class Home:
         if held is not None:
             self._settle(step, held.term.on_finality(frame), peer, data)
 
-    def _settle(self, step: Step, output: TermOutput, peer: bytes, data: bytes) -> None:
+    def _settle(self, step: Step, output: TermOutput, peer: bytes, data: bytes, *, done: bool = True) -> None:
         refused = output.refused
-        if refused is None or refused.reason not in _TRANSIENT:
+        if done and (refused is None or refused.reason not in _TRANSIENT):
             self._remember(data)
         self._carry_out(step, output, peer, data)
         self._set_slot_timer(step)
@@ -628,7 +650,9 @@ class Home:
         if held is None or held.record.subnet != subnet:
             return None
         if term < held.record.term:
-            self._answer(step, peer, held, term)
+            if peer not in held.told:
+                held.told.add(peer)
+                self._answer(step, peer, held, term)
             return None
         if term > held.record.term:
             self._query(step, peer)
@@ -676,48 +700,60 @@ class Home:
         held = self._now
         if frame.present.subnet != held.record.subnet or frame.present.term <= held.record.term:
             return
-        present = records.record_hash(frame.present)
-        if present not in self._offered and len(self._offered) >= constants.MAX_OFFERED:
-            del self._offered[min(self._offered, key=lambda known: self._offered[known].present.term)]
-        self._offered[present] = frame
+        if len(self._offered) >= constants.MAX_OFFERED:
+            self._offered.pop(next(iter(self._offered)))
+        self._offered[peer] = frame
         for heartbeat in frame.heartbeats:
-            self._vouch(heartbeat)
+            self._vouch(held, heartbeat)
         self._catch_up(step, held)
 
-    def _vouch(self, heartbeat: Heartbeat) -> None:
-        """Note a verified heartbeat for a later record."""
-        if heartbeat.record not in self._vouchers and len(self._vouchers) >= constants.MAX_OFFERED:
-            self._vouchers.pop(next(iter(self._vouchers)))
-        held = self._vouchers.setdefault(heartbeat.record, {})
-        if len(held) < constants.MAX_MEMBERS:
-            held[heartbeat.node] = heartbeat
+    def _vouch(self, held: _Term, heartbeat: Heartbeat) -> None:
+        """Note a verified heartbeat for a later record: the latest of each member last known."""
+        known = self._vouchers.get(heartbeat.node)
+        if (
+            heartbeat.node in held.term.roles.members
+            and heartbeat.subnet == held.record.subnet
+            and heartbeat.term > max(held.record.term, -1 if known is None else known.term)
+        ):
+            self._vouchers[heartbeat.node] = heartbeat
 
     def _catch_up(self, step: Step, held: _Term) -> None:
         """Adopt the latest record that enough of the validators last known vouch for (TOM-ROLES-059, 060)."""
-        validators = frozenset(held.term.roles.validators)
+        validators = held.term.roles.validators
         enough = tolerated(len(validators)) + 1
-        best: RecordAnswer | None = None
-        for present, answer in self._offered.items():
-            vouching = validators.intersection(self._vouchers.get(present, {}))
-            if len(vouching) >= enough and (best is None or answer.present.term > best.present.term):
-                best = answer
-        if best is None:
+        vouched = Counter(self._vouchers[node].record for node in validators if node in self._vouchers)
+        found = [
+            answer
+            for answer in self._offered.values()
+            if vouched[records.record_hash(answer.present)] >= enough
+        ]
+        if not found:
             return
+        best = max(found, key=lambda answer: answer.present.term)
         records.check_durations(best.present, self._timing)
-        vouched = self._vouchers[records.record_hash(best.present)]
         step.report(Event.CAUGHT_UP, self.own_id, detail=f"term {best.present.term}")
-        self._become(step, best.present, b"")
-        if best.previous is not None and best.previous.subnet == best.present.subnet:
-            self._previous = Roles(best.previous)
-            self._store(step)
-        self._take_heartbeats(step, vouched)
+        self._adopt(step, best)
 
-    def _take_heartbeats(self, step: Step, heartbeats: dict[bytes, Heartbeat]) -> None:
+    def _adopt(self, step: Step, answer: RecordAnswer) -> None:
+        """Make a record present that came without a proof, and what came with it."""
+        self._become(step, answer.present, b"")
+        if answer.previous is not None and records.record_hash(answer.previous) == answer.present.previous:
+            self._previous = Roles(answer.previous)
+            self._store(step)
+        self._take_heartbeats(step, answer.heartbeats)
+
+    def _take_heartbeats(self, step: Step, heartbeats: Iterable[Heartbeat]) -> None:
+        """Keep verified heartbeats that are for the present record, and pass them on."""
         held = self._now
-        if held is not None:
-            for node, heartbeat in heartbeats.items():
-                if node in held.term.roles.members and heartbeat.record == held.term.present:
-                    held.heartbeats.setdefault(node, (heartbeat, step.now))
+        for heartbeat in heartbeats:
+            if (
+                held is not None
+                and heartbeat.node in held.term.roles.members
+                and heartbeat.record == held.term.present
+                and heartbeat.node not in held.heartbeats
+            ):
+                held.heartbeats[heartbeat.node] = (heartbeat, step.now)
+                self._gossip(step, heartbeat)
 
     def _on_heartbeat(self, step: Step, peer: bytes, frame: Heartbeat, data: bytes) -> None:
         held = self._now
@@ -725,7 +761,7 @@ class Home:
             return
         if frame.term > held.record.term:
             records.check_heartbeat(frame)
-            self._vouch(frame)
+            self._vouch(held, frame)
             self._query(step, peer)
             self._catch_up(step, held)
             return
@@ -801,11 +837,7 @@ class Home:
         if len(others) < min(2, len(members) - 1):
             return
         records.check_durations(record, self._timing)
-        self._become(step, record, b"")
-        if answer.previous is not None and answer.previous.subnet == record.subnet:
-            self._previous = Roles(answer.previous)
-            self._store(step)
-        self._take_heartbeats(step, {heartbeat.node: heartbeat for heartbeat in answer.heartbeats})
+        self._adopt(step, answer)
 
     def ask_again(self, step: Step) -> None:
         """Nothing came of the last question."""
@@ -830,9 +862,9 @@ class Home:
             sponsor, token = linked[0], None
         else:
             return
-        join = request(held.record, self._outlet.descriptor(), sponsor, token)
-        held.asked = step.now
-        self._outlet.tell(step, sponsor, codec.encode_frame(join))
+        if held.request is None or held.request.sponsor != sponsor:
+            held.request = request(held.record, self._outlet.descriptor(), sponsor, token)
+        self._outlet.tell(step, sponsor, codec.encode_frame(held.request))
 
     def _on_join(self, step: Step, peer: bytes, frame: Join, data: bytes) -> None:
         held = self._same_place(step, peer, frame.subnet, frame.term)

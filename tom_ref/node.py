@@ -138,6 +138,7 @@ class Node:
         self._congestion = Congestion(self._timers)
         self._receiving = Receiving(own_id, signing_key, self._timers)
         self._timing: Final = Timing() if timing is None else timing
+        self._stored_members: dict[bytes, Descriptor] = {}
         outlet = _NodeOutlet(self._neighbours, self._directory, self._keyring)
         self._home = Home(
             identity,
@@ -156,12 +157,16 @@ class Node:
             Table.SEEN: self._receiving.restore_seen,
             Table.SESSION: self._conversations.restore,
             Table.PREKEY: lambda _, value: self._keyring.restore(value),
+            Table.MEMBER: self._restore_member,
         }
         for table, key, value in records:
             if table in restore:
                 restore[table](key, value)
             else:
                 self._home.restore(table, key, value)
+
+    def _restore_member(self, key: bytes, value: bytes) -> None:
+        self._stored_members[key] = self._directory.restore(value)
 
     # --- what the driver reads ------------------------------------------------------------------------
 
@@ -346,6 +351,7 @@ class Node:
 
     def _leave_subnet(self, step: Step, _: LeaveSubnet) -> None:
         self._home.leave(step)
+        self._tend_mesh(step)
 
     def _run_slot(self, step: Step, _: bytes) -> None:
         record = self._home.record
@@ -358,6 +364,7 @@ class Node:
 
     def _ask_again(self, step: Step, _: bytes) -> None:
         self._home.ask_again(step)
+        self._tend_mesh(step)
 
     def _invitation_expires(self, step: Step, token: bytes) -> None:
         self._home.admission.expire(step, token)
@@ -368,11 +375,23 @@ class Node:
     def _tend_mesh(self, step: Step) -> None:
         """Hold links to the members that the mesh names (TOM-ROLES-112); look again after a slot."""
         roles = self._home.roles
+        self._store_members(step, frozenset() if roles is None else roles.members)
         if roles is None:
             return
         for peer in roles.mesh(self.node_id):
             self._reach(step, peer)
         self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
+
+    def _store_members(self, step: Step, members: frozenset[bytes]) -> None:
+        """Keep the members' addresses on disk: if all restart at once, they still find each other."""
+        for gone in self._stored_members.keys() - members:
+            del self._stored_members[gone]
+            step.erase(Table.MEMBER, gone)
+        for member in members - {self.node_id}:
+            descriptor = self._directory.get(member)
+            if descriptor is not None and self._stored_members.get(member) != descriptor:
+                self._stored_members[member] = descriptor
+                step.put(Table.MEMBER, member, codec.encode_descriptor(descriptor))
 
     def _reach(self, step: Step, peer: bytes) -> None:
         """Dial a peer that is not linked, or ask for its descriptor."""

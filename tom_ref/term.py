@@ -63,8 +63,8 @@ class TermOutput:
 class Surroundings:
     """What a term asks of the rest of its node; both are pure look-ups."""
 
-    evidence: Callable[[int], Evidence]
-    """The evidence to propose in a slot."""
+    evidence: Callable[[], Evidence]
+    """The evidence to propose, from which a record follows by the rules."""
     heard: Callable[[bytes], int | None]
     """When a member's heartbeat for the present record arrived, in ms (TOM-ROLES-051)."""
 
@@ -121,6 +121,8 @@ class Term:
         self._early: dict[tuple[bytes, int], dict[bytes, Vote]] = {}
         """Votes by (voter, slot) and block: for blocks not known yet, and to count a liar's."""
         self._own_votes: set[bytes] = set()
+        self._restored_slot = 0
+        """Up to this slot an own vote or block may be from before a restart."""
         self._seen_slot = -1
         if stored is not None:
             self._restore(stored)
@@ -181,6 +183,10 @@ class Term:
         self.final = proof
         return TermOutput(final=proof, fresh=True)
 
+    def knows(self, header: BlockHeader) -> bool:
+        """Whether a block has its place in the tree, so that it need not come again."""
+        return self.tree.get(records.block_hash(header)) is not None
+
     def frames(self) -> list[TermFrame]:
         """What a neighbour has to hear to catch up in this term: the longest chain and its open blocks."""
         if self.final is not None:
@@ -225,7 +231,7 @@ class Term:
             raise ProtocolError(Reason.OVERLOADED, f"a third block in slot {header.slot}")
         self._add(work, proposal, block)
         work.fresh = True
-        work.twice = leader == self._own_id
+        work.twice = leader == self._own_id and header.slot > self._restored_slot
 
     def _vouched(self, header: BlockHeader, block: bytes) -> bool:
         """Whether a block that waits for this one shows it notarized (TOM-ROLES-116).
@@ -322,7 +328,11 @@ class Term:
         records.check_vote(vote)
         held[vote.block] = vote
         work.fresh = True
-        work.twice = vote.voter == self._own_id and vote.block not in self._own_votes
+        work.twice = (
+            vote.voter == self._own_id
+            and vote.slot > self._restored_slot
+            and vote.block not in self._own_votes
+        )
         if block is not None:
             self._add_vote(work, block, vote.voter, vote.signature)
 
@@ -366,7 +376,7 @@ class Term:
         self._cast(work, added)
 
     def _first_block(self, slot: int) -> Proposal:
-        evidence = self._surroundings.evidence(slot)
+        evidence = self._surroundings.evidence()
         proof = self._prove(records.seed_alpha(self.record.term, self.record.seed))
         record = records.next_record(
             self.roles, self.present, evidence, slot=slot, proposer=self._own_id, proof=proof
@@ -464,7 +474,8 @@ class Term:
             self.tree.notarize_by(
                 tip, tuple(Ballot(item.index, item.signature) for item in parsed.certificate)
             )
-        self.last_slot, self.locked_height = parsed.last_slot, parsed.height
+        self.last_slot = self._restored_slot = parsed.last_slot
+        self.locked_height = parsed.height
 
 
 def own_heartbeat(record: TermRecord, present: bytes, own_id: bytes, signing_key: SigningKey) -> Heartbeat:

@@ -1,0 +1,950 @@
+"""A node's home: founding, joining, presence, leaving, catching up, and what forgers get (chapter 08).
+
+Real nodes over wires that a test may cut, hold or tamper with.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tests.homes import HOUR, SLOT, Homes, alone, answers, give, hand, refused
+from tests.subnets import identity, joined
+from tom_ref import codec, constants, records, term_codec
+from tom_ref.admission import find_work, request
+from tom_ref.codec import AnyFrame
+from tom_ref.effects import DeliveryState, Effect, Event, Persist, Report, Table
+from tom_ref.errors import ProtocolError, Reason
+from tom_ref.home import Standing
+from tom_ref.inputs import (
+    Begin,
+    CommandError,
+    Found,
+    JoinSubnet,
+    LeaveSubnet,
+    MakeInvitation,
+    SetAddresses,
+    Wake,
+)
+from tom_ref.invitation import shown_token, sign_invitation
+from tom_ref.term_frames import (
+    NO_HASH,
+    NO_TERM,
+    FinalityProof,
+    Heartbeat,
+    Join,
+    Leave,
+    Proposal,
+    RecordAnswer,
+    RecordQuery,
+    TermRecord,
+    Vote,
+)
+
+ABC = ("A", "B", "C")
+ABCD = ("A", "B", "C", "D")
+
+
+def three() -> Homes:
+    """A subnet of three, all of them eligible."""
+    net = Homes(*ABC)
+    net.form(*ABC)
+    net.settle()
+    net.next_record(*ABC)
+    return net
+
+
+def four() -> Homes:
+    """A subnet of four, all of them eligible."""
+    net = Homes(*ABCD)
+    net.form(*ABCD)
+    net.settle()
+    net.next_record(*ABCD)
+    return net
+
+
+def by_node(*beats: Heartbeat) -> tuple[Heartbeat, ...]:
+    """Heartbeats in the order of an answer."""
+    return tuple(sorted(beats, key=lambda beat: beat.node))
+
+
+def heartbeat(net: Homes, name: str, **changes: Any) -> Heartbeat:
+    """A node's heartbeat for its present record, signed as it should be unless it is changed before."""
+    record, node = net.record(name), net[name].identity
+    beat = Heartbeat(record.subnet, record.term, records.record_hash(record), node.node_id, bytes(64))
+    beat = evolve(beat, **changes)
+    signed = records.signed_heartbeat(beat.subnet, beat.term, beat.record)
+    return evolve(beat, signature=node.signing_key.sign(signed))
+
+
+# --- founding -----------------------------------------------------------------------------------------------
+
+
+def test_a_subnet_of_one_goes_from_term_to_term() -> None:
+    """TOM-ROLES-011 to 018: one validator, quorum one, everything final by its own votes."""
+    net = alone()
+    assert net.standing("A") is Standing.MEMBER
+    assert net.term("A") == 0
+    net.settle(4)
+    assert net.term("A") >= 3
+    roles = net["A"].node.home.roles
+    assert roles is not None
+    assert (roles.quorum, roles.relays, roles.validators) == (1, (net["A"].id,), (net["A"].id,))
+    status = net["A"].node.status()
+    assert status.heard == (net["A"].id,)
+    assert status.last_slot in {0, 1, 2}
+    assert net.refusals("A") == []
+
+
+def test_who_has_a_home_founds_and_joins_none() -> None:
+    """TOM-ROLES-002: a home at a time."""
+    net = three()
+    invitation = net.invite("A")
+    for command in (Found(), JoinSubnet(invitation)):
+        with pytest.raises(CommandError) as caught:
+            net.do("B", command)
+        assert caught.value.reason is Reason.WRONG_SUBNET
+    assert net.standing("B") is Standing.MEMBER
+
+
+def test_founders_may_begin_together() -> None:
+    """TOM-ROLES-014: a genesis that both signed; nobody else begins with it, nor with a forged one."""
+    from tests.subnets import founded
+
+    subnet = founded(2, start=1_800_000_000_000)
+    net = Homes("X")
+    with pytest.raises(CommandError) as caught:
+        net.do("X", Begin(subnet.genesis))
+    assert caught.value.reason is Reason.NODE_MISMATCH
+    assert net.standing("X") is Standing.NONE
+    forged = evolve(subnet.genesis, signatures=(bytes(64), bytes(64)))
+    with pytest.raises(CommandError) as caught:
+        net.do("X", Begin(forged))
+    assert caught.value.reason is Reason.BAD_SIGNATURE
+    for name, node in zip(("one", "two"), subnet.nodes, strict=True):
+        net.add(name)
+        net[name].identity = node
+        net[name].disk.clear()
+        net.restart(name)
+        net.do(name, Begin(subnet.genesis))
+    net.connect("one", "two")
+    net.settle()
+    assert net.agree(("one", "two"))
+    assert net.term("one") >= 2
+
+
+# --- joining ------------------------------------------------------------------------------------------------
+
+
+def test_a_newcomer_is_a_guest_at_once_and_sends() -> None:
+    """TOM-ROLES-062, 063, 067: it holds the record, which doesn't list it, and its messages are carried."""
+    net = three()
+    net.add("N")
+    net.do("N", JoinSubnet(net.invite("A")))
+    assert net.standing("N") is Standing.JOINING
+    net.pass_time(10)
+    assert net.standing("N") is Standing.GUEST
+    assert net.last("N", Event.GUEST).detail == f"term {net.term('A')}"
+    handle = net.send("N", "B", b"from outside")
+    back = net.send("B", "N", b"from inside")
+    net.pass_time(2_000)
+    assert net.states("N", handle)[-1] is DeliveryState.DELIVERED
+    assert net.states("B", back)[-1] is DeliveryState.DELIVERED
+    assert net["N"].node.status().host == net["A"].id
+
+
+def test_a_newcomer_is_listed_in_the_next_record_and_eligible_two_terms_later() -> None:
+    """TOM-ROLES-065, 066: from guest to member to a role."""
+    net = three()
+    net.add("N")
+    net.join("N", "A")
+    for _ in range(40):
+        net.pass_time(SLOT)
+        if net.standing("N") is Standing.MEMBER:
+            break
+    member = net.record("A").member(net["N"].id)
+    assert member is not None
+    assert member.admitted == net.term("A")
+    roles = net["A"].node.home.roles
+    assert roles is not None
+    assert net["N"].id not in {each.node for each in roles.pool}
+    assert net.events("N", Event.ADMITTED)[-1].detail == f"term {member.admitted}"
+    net.settle(3)
+    roles = net["N"].node.home.roles
+    assert roles is not None
+    assert net["N"].id in roles.validators
+    assert net.agree((*ABC, "N"))
+
+
+def test_a_newcomer_that_restarts_goes_on_where_it_was() -> None:
+    """TOM-ROLES-036: as a joining node, as a guest, as a member."""
+    net = three()
+    net.add("N")
+    net.split("N")
+    net.do("N", JoinSubnet(net.invite("A")))
+    net.restart("N")
+    assert net.standing("N") is Standing.JOINING
+    net.sides.clear()
+    net.pass_time(1_100)
+    assert net.standing("N") is Standing.GUEST
+    net.restart("N")
+    assert net.standing("N") is Standing.GUEST
+    net.settle(2)
+    assert net.standing("N") is Standing.MEMBER
+    net.restart("N")
+    assert net.standing("N") is Standing.MEMBER
+    assert net.agree((*ABC, "N"))
+
+
+@pytest.mark.parametrize("kind", ["expired", "own", "forged"])
+def test_what_is_no_good_invitation_is_refused(kind: str) -> None:
+    """TOM-ROLES-119: codes expired, bad_signature; nothing changes."""
+    net = three()
+    net.add("N")
+    invitation = net.invite("A", validity=SLOT)
+    name, expected = "N", Reason.BAD_SIGNATURE
+    if kind == "expired":
+        net.pass_time(SLOT)
+        expected = Reason.EXPIRED
+    elif kind == "own":
+        invitation = evolve(invitation, inviter=net["N"].id)
+        invitation = sign_invitation(invitation, net["N"].identity.signing_key)
+        expected = Reason.NODE_MISMATCH
+    else:
+        invitation = evolve(invitation, signature=bytes(64))
+    with pytest.raises(CommandError) as caught:
+        net.do(name, JoinSubnet(invitation))
+    assert caught.value.reason is expected
+    assert net.standing(name) is Standing.NONE
+
+
+def test_an_invitation_that_runs_out_unused_is_given_up() -> None:
+    """TOM-ROLES-119: the host was never reached."""
+    net = three()
+    net.add("N")
+    net.split("N")
+    net.do("N", JoinSubnet(net.invite("A", validity=1_500)))
+    net.pass_time(2_500)
+    assert net.standing("N") is Standing.NONE
+    assert net.events("N", Event.LEFT_OUT)[0].detail == "the invitation has expired"
+    assert not [key for key in net["N"].disk if key[0] is Table.RECORD]
+
+
+def test_only_members_invite_and_only_so_many() -> None:
+    """TOM-ROLES-119, 123: no home, nothing listens, an end in the past, too many open ones."""
+    net = alone()
+    net.add("N")
+    with pytest.raises(CommandError) as caught:
+        net.do("N", MakeInvitation(net.now + HOUR))
+    assert caught.value.reason is Reason.WRONG_SUBNET
+    with pytest.raises(CommandError) as caught:
+        net.do("A", MakeInvitation(net.now))
+    assert caught.value.reason is Reason.EXPIRED
+    for _ in range(constants.MAX_INVITATIONS):
+        net.invite("A", validity=SLOT)
+    with pytest.raises(CommandError) as caught:
+        net.do("A", MakeInvitation(net.now + HOUR))
+    assert caught.value.reason is Reason.OVERLOADED
+    net.restart("A")
+    with pytest.raises(CommandError):
+        net.do("A", MakeInvitation(net.now + HOUR))
+    net.pass_time(SLOT)
+    net.invite("A")
+    net.do("A", SetAddresses(()))
+    with pytest.raises(CommandError) as caught:
+        net.do("A", MakeInvitation(net.now + HOUR))
+    assert caught.value.reason is Reason.BAD_VALUE
+
+
+def test_a_stored_invitation_that_is_none_stops_the_node() -> None:
+    """A corrupt disk is said to be corrupt."""
+    net = alone()
+    net.invite("A")
+    [key] = [key for key in net["A"].disk if key[0] is Table.INVITATION]
+    net["A"].disk[key] = b"1"
+    with pytest.raises(ProtocolError):
+        net.restart("A")
+    del net["A"].disk[key]
+    net["A"].disk[Table.RECORD, b"other"] = b""
+    with pytest.raises(ProtocolError):
+        net.restart("A")
+
+
+# --- what a newcomer believes -------------------------------------------------------------------------------
+
+
+def forged_answers(net: Homes) -> Iterator[tuple[str, RecordAnswer, str | None]]:
+    """Answers of an inviter that break one rule each, and the code (``None``: waited on)."""
+    record = net.record("A")
+    beats = by_node(*(heartbeat(net, name) for name in ABC))
+    good = RecordAnswer(record, None, beats)
+    others = tuple(beat for beat in beats if beat.node != net["A"].id)
+
+    def vouched(changed: TermRecord) -> RecordAnswer:
+        present = records.record_hash(changed)
+        signed = [heartbeat(net, name, record=present, term=changed.term) for name in ABC]
+        return RecordAnswer(changed, None, by_node(*signed))
+
+    later = evolve(record, term=record.term + 1)
+    strangers = tuple(member for member in record.roster if member.node != net["A"].id)
+    stranger = heartbeat_of_stranger(net)
+    yield "another record of the term", vouched(evolve(record, seed=b"s" * 32)), "bad_record"
+    yield "an older record", vouched(evolve(record, term=record.term - 1)), "bad_record"
+    yield "not of the inviter's", vouched(evolve(later, roster=strangers)), "node_mismatch"
+    yield "too fast", vouched(evolve(later, slot_ms=299)), "bad_value"
+    yield "forged", evolve(good, heartbeats=(evolve(beats[0], signature=bytes(64)),)), "bad_signature"
+    yield "nobody vouches", evolve(good, heartbeats=()), None
+    yield "one vouches", evolve(good, heartbeats=others[:1]), None
+    yield "one and the inviter", evolve(good, heartbeats=by_node(heartbeat(net, "A"), others[0])), None
+    yield "one and a stranger", evolve(good, heartbeats=by_node(others[0], stranger)), None
+    yield "another subnet", evolve(good, present=evolve(record, subnet=b"x" * 32)), None
+
+
+def heartbeat_of_stranger(net: Homes) -> Heartbeat:
+    """A heartbeat for A's record of a node that it doesn't list."""
+    record, stranger = net.record("A"), identity(5)
+    present = records.record_hash(record)
+    signed = records.signed_heartbeat(record.subnet, record.term, present)
+    return Heartbeat(record.subnet, record.term, present, stranger.node_id, stranger.signing_key.sign(signed))
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_newcomer_cross_checks_what_its_inviter_says(number: int) -> None:
+    """TOM-ROLES-062: the invitation's subnet, its record or a later one, the inviter and two more members."""
+    net = three()
+    net.add("N")
+    net.split("N")
+    net.do("N", JoinSubnet(net.invite("A")))
+    kind, forged, code = list(forged_answers(net))[number]
+    net.sides.clear()
+    net.tamper = lambda sender, target, frame: (
+        codec.encode_frame(forged)
+        if target == "N" and isinstance(frame, RecordAnswer)
+        else codec.encode_frame(frame)
+    )
+    net.pass_time(2_000)
+    assert net.standing("N") is Standing.JOINING, kind
+    assert net.refusals("N")[:1] == ([] if code is None else [code])
+    net.tamper = None
+    net.pass_time(3_000)
+    assert net.standing("N") is not Standing.JOINING, "the true answer is taken"
+
+
+def test_only_the_inviter_is_believed() -> None:
+    """TOM-ROLES-062: another member's answer, good as it is, is no ground."""
+    net = three()
+    net.add("N")
+    net.split("N", "A")
+    net.do("N", JoinSubnet(net.invite("A")))
+    net.queue.clear()
+    net.dialled.clear()
+    net.sides.clear()
+    net.connect("N", "B")
+    net.queue.clear()
+    beats = by_node(*(heartbeat(net, name) for name in ABC))
+    hand(net, "N", "B", RecordAnswer(net.record("B"), None, beats))
+    assert net.standing("N") is Standing.JOINING
+
+
+# --- who is sponsored ---------------------------------------------------------------------------------------
+
+
+def outsider() -> Homes:
+    """Three members and a node without a home that is linked to all of them."""
+    net = three()
+    net.add("N")
+    for name in ABC:
+        net.connect("N", name)
+    net.run()
+    return net
+
+
+def asked(net: Homes, sponsor: str, token: bytes | None) -> Join:
+    """A request of N's."""
+    return request(net.record("A"), net["N"].node.descriptor, net[sponsor].id, token)
+
+
+def test_who_shows_the_token_is_sponsored() -> None:
+    """TOM-ROLES-121, 122: the sponsor's signature takes the token's place before others see it."""
+    net = outsider()
+    token = net.invite("A").token
+    effects = hand(net, "A", "N", asked(net, "A", token))
+    gossip = [frame for frame in answers(effects) if isinstance(frame, Join)]
+    assert gossip
+    assert all(join.signature[32:] != bytes(32) for join in gossip)
+    assert net.events("A", Event.SPONSORED)[-1].peer == net["N"].id
+    assert refused(hand(net, "B", "N", gossip[0])) == []
+    assert answers(hand(net, "A", "N", asked(net, "A", token))) == [], "asked again, it is on its way"
+    assert refused(hand(net, "C", "N", gossip[0])) == []
+    assert hand(net, "C", "B", gossip[0]) == (), "heard before"
+
+
+def test_who_was_not_invited_is_not_sponsored() -> None:
+    """TOM-ROLES-122: code node_mismatch for no token, another's token, another sponsor, another's link."""
+    net = outsider()
+    token = net.invite("A").token
+    stranger = request(net.record("A"), net["N"].node.descriptor, net["A"].id, b"t" * 16)
+    for bad in (asked(net, "A", None), stranger, asked(net, "B", token)):
+        assert refused(hand(net, "A", "N", bad)) == ["node_mismatch"]
+    assert refused(hand(net, "A", "B", asked(net, "A", token))) == ["node_mismatch"]
+    record, descriptor = net.record("A"), net["N"].node.descriptor
+    shown = shown_token(token, record.subnet, record.term, descriptor.node_id)
+    lazy = next(
+        nonce
+        for nonce in itertools.count()
+        if records.join_work(record.subnet, record.term, descriptor.node_id, nonce) < constants.JOIN_WORK_BITS
+    )
+    idle = Join(record.subnet, record.term, descriptor, lazy, net["A"].id, shown)
+    assert refused(hand(net, "A", "N", idle)) == ["bad_work"]
+    assert net["A"].node.home.admission.joins == ()
+
+
+def test_one_sponsor_does_not_bring_the_world() -> None:
+    """TOM-ROLES-064, 123: joins in bulk from one party; the others' still find room (code overloaded)."""
+    net = outsider()
+    record = net.record("A")
+    liar, honest = net["B"].identity, net["C"].identity
+    newcomers = [identity(100 + number) for number in range(4)]
+    codes = [refused(give(net, "A", "B", joined(record, node, liar))) for node in newcomers[:3]]
+    assert codes == [[], [], ["overloaded"]]
+    assert refused(give(net, "A", "B", joined(record, newcomers[3], honest))) == []
+    assert len(net["A"].node.home.admission.joins) == 3
+    net.settle(1)
+    assert len(net.record("A").roster) == 5, "three and two that the record admits"
+    assert net.agree(ABC)
+
+
+def test_a_full_table_of_joins_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-ROLES-123: whoever sponsors."""
+    monkeypatch.setattr(constants, "MAX_JOINS", 1)
+    net = outsider()
+    record = net.record("A")
+    assert refused(hand(net, "A", "B", joined(record, identity(100), net["B"].identity))) == []
+    late = joined(record, identity(101), net["C"].identity)
+    assert refused(hand(net, "A", "B", late)) == ["overloaded"]
+
+
+def test_a_join_that_breaks_a_rule_is_refused() -> None:
+    """TOM-ROLES-010, 063: of a member, by a sponsor that is none, forged, of an older term."""
+    net = outsider()
+    record = net.record("A")
+    good = joined(record, identity(100), net["B"].identity)
+    member = joined(record, net["C"].identity, net["B"].identity)
+    stranger = joined(record, identity(100), identity(101))
+    forged = evolve(good, signature=b"\x01" * 64)
+    for bad, code in ((member, "bad_record"), (stranger, "node_mismatch"), (forged, "bad_signature")):
+        assert refused(hand(net, "A", "B", bad)) == [code]
+    older = joined(evolve(record, term=record.term - 1), identity(100), net["B"].identity)
+    [told] = answers(hand(net, "A", "B", older))
+    assert isinstance(told, FinalityProof), "who is behind is told"
+    assert answers(hand(net, "A", "B", evolve(older, work_nonce=0))) == [], "and told once"
+
+
+# --- presence -----------------------------------------------------------------------------------------------
+
+
+def test_presence_is_shown_when_a_record_comes_and_when_it_starts() -> None:
+    """TOM-ROLES-053 to 055: everybody's heartbeat reaches everybody, and nobody counts as absent."""
+    net = four()
+    net.pass_time(2 * SLOT)
+    assert len(net["A"].node.status().heard) == 4
+    assert {member.absent for member in net.record("A").roster} == {0}
+
+
+def test_heartbeats_that_prove_nothing_are_refused() -> None:
+    """TOM-ROLES-054: forged, of no member, for another record, of another subnet."""
+    net = three()
+    net.connect("A", "B") if "B" not in net["A"].links else None
+    beat = heartbeat(net, "C")
+    held = net["A"].node.status().heard
+    cases = [
+        (evolve(beat, signature=bytes(64)), ["bad_signature"]),
+        (heartbeat_of_stranger(net), ["node_mismatch"]),
+        (heartbeat(net, "C", record=b"r" * 32), ["wrong_term"]),
+        (heartbeat(net, "C", subnet=b"s" * 32), []),
+    ]
+    for bad, codes in cases:
+        assert refused(hand(net, "A", "B", bad)) == codes
+    assert net["A"].node.status().heard == held
+
+
+def test_who_is_away_for_eight_terms_is_left_out() -> None:
+    """TOM-ROLES-055 to 057: its balance goes to the pot, and it isn't counted for the quorum meanwhile."""
+    net = four()
+    net.stop("D")
+    seen = []
+    for _ in range(12):
+        net.next_record("A")
+        member = net.record("A").member(net["D"].id)
+        seen.append(None if member is None else member.absent)
+    assert max(absent for absent in seen if absent is not None) == 7
+    assert seen[-1] is None
+    assert net.agree(ABC)
+    net.restart("D")
+    net.pass_time(3 * SLOT)
+    assert net.standing("D") is Standing.GUEST, "caught up with a record that doesn't list it"
+    assert net.events("D", Event.CAUGHT_UP)
+    assert net.events("D", Event.LEFT_OUT)
+    net.settle(2)
+    assert net.standing("D") is Standing.GUEST, "it needs an invitation now"
+    net.do("D", LeaveSubnet())
+    net.join("D", "A")
+    net.settle(2)
+    assert net.standing("D") is Standing.MEMBER
+
+
+def test_who_was_just_left_out_comes_back_by_any_member() -> None:
+    """TOM-ROLES-122: the previous record lists it, so that no invitation is needed."""
+    net = four()
+    net.stop("D")
+    while net.record("A").member(net["D"].id) is not None:
+        net.pass_time(SLOT)
+    net.restart("D")
+    net.pass_time(2 * SLOT)
+    assert net.standing("D") is Standing.GUEST
+    net.settle(1)
+    assert net.standing("D") is Standing.MEMBER
+    member = net.record("A").member(net["D"].id)
+    assert member is not None
+    assert member.admitted > 0
+
+
+# --- leaving ------------------------------------------------------------------------------------------------
+
+
+def test_a_member_that_leaves_is_not_in_the_next_record() -> None:
+    """TOM-ROLES-057: and forgets its home, also on its disk."""
+    net = three()
+    net.do("C", LeaveSubnet())
+    assert net.standing("C") is Standing.MEMBER, "until the next record"
+    net.settle(2)
+    assert net.standing("C") is Standing.NONE
+    assert net.roster("A") == {"A", "B"}
+    assert not [key for key in net["C"].disk if key[0] in {Table.RECORD, Table.TERM}]
+    with pytest.raises(CommandError):
+        net.do("C", LeaveSubnet())
+    net.do("C", Found())
+    assert net.standing("C") is Standing.MEMBER
+
+
+def test_a_leave_outlives_a_restart_and_a_term() -> None:
+    """TOM-ROLES-057: who is cut off when it asks is left out later."""
+    net = three()
+    net.split("C")
+    net.do("C", LeaveSubnet())
+    net.settle(2)
+    assert net.roster("A") == {"A", "B", "C"}
+    net.restart("C")
+    net.sides.clear()
+    net.settle(2)
+    assert net.standing("C") is Standing.NONE
+    assert net.roster("A") == {"A", "B"}
+
+
+def test_the_last_member_leaves_at_once_and_so_does_a_guest() -> None:
+    """TOM-ROLES-057: nobody has to agree."""
+    net = alone()
+    net.add("N")
+    net.do("N", JoinSubnet(net.invite("A")))
+    net.pass_time(10)
+    assert net.standing("N") is Standing.GUEST
+    net.do("N", LeaveSubnet())
+    assert net.standing("N") is Standing.NONE
+    net = alone()
+    net.do("A", LeaveSubnet())
+    assert net.standing("A") is Standing.NONE
+
+
+def test_all_may_leave_at_once() -> None:
+    """TOM-ROLES-057: a record lists somebody, so the proposer stays for one more, and then leaves alone."""
+    net = three()
+    for name in ABC:
+        net.do(name, LeaveSubnet())
+    net.settle(3)
+    assert {net.standing(name) for name in ABC} == {Standing.NONE}
+
+
+def test_a_forged_leave_counts_for_nothing() -> None:
+    """TOM-ROLES-057: nor one of a node that is no member, nor one of an older term."""
+    net = three()
+    record = net.record("A")
+    forged = Leave(record.subnet, record.term, net["C"].id, bytes(64))
+    assert refused(hand(net, "A", "B", forged)) == ["bad_signature"]
+    node = identity(5)
+    signature = node.signing_key.sign(records.signed_leave(record.subnet, record.term))
+    assert refused(hand(net, "A", "B", Leave(record.subnet, record.term, node.node_id, signature))) == [
+        "node_mismatch"
+    ]
+    key = net["C"].identity.signing_key
+    for term in (record.term - 1, record.term + 1):
+        old = Leave(record.subnet, term, net["C"].id, key.sign(records.signed_leave(record.subnet, term)))
+        assert refused(hand(net, "A", "B", old)) == []
+    signature = key.sign(records.signed_leave(record.subnet, record.term))
+    good = Leave(record.subnet, record.term, net["C"].id, signature)
+    assert [type(frame) for frame in answers(give(net, "A", "B", good))] == [Leave]
+    assert hand(net, "A", "B", good) == (), "heard before"
+    net.settle(1)
+    assert net.roster("A") == {"A", "B"}
+
+
+# --- catching up --------------------------------------------------------------------------------------------
+
+
+def test_a_member_that_slept_catches_up() -> None:
+    """TOM-ROLES-058 to 060: by the vouching of those it knew, and it is present again."""
+    net = four()
+    net.stop("D")
+    net.settle(3)
+    net.restart("D")
+    net.pass_time(2 * SLOT)
+    assert net.agree(ABCD)
+    assert net.events("D", Event.CAUGHT_UP)
+    net.settle(2)
+    member = net.record("A").member(net["D"].id)
+    assert member is not None
+    assert member.absent == 0
+    assert net.agree(ABCD)
+
+
+def test_a_member_that_missed_one_proof_is_given_it() -> None:
+    """TOM-ROLES-044, 058: the proof itself, no vouching needed."""
+    net = four()
+    net.stop("D")
+    before = net.term("A")
+    while net.term("A") == before:
+        net.pass_time(SLOT)
+    net.restart("D")
+    assert net.agree(ABCD)
+    assert not net.events("D", Event.CAUGHT_UP)
+
+
+def test_all_restart_at_once_and_find_each_other() -> None:
+    """TOM-ROLES-112: the addresses of members are on disk; those of former members are not."""
+    net = three()
+    for name in ABC:
+        net.stop(name)
+    for name in ABC:
+        net.restart(name)
+    net.settle(1)
+    assert net.agree(ABC)
+    assert net["A"].links
+    stored = {key[1] for key in net["A"].disk if key[0] is Table.MEMBER}
+    assert stored == {net["B"].id, net["C"].id}
+    net.do("C", LeaveSubnet())
+    net.settle(2)
+    assert {key[1] for key in net["A"].disk if key[0] is Table.MEMBER} == {net["B"].id}
+    assert not [key for key in net["C"].disk if key[0] is Table.MEMBER]
+
+
+def later_records(net: Homes, count: int) -> list[RecordAnswer]:
+    """Later records that somebody makes up."""
+    record = net.record("D")
+    return [
+        RecordAnswer(evolve(record, term=record.term + 2 + number, seed=bytes((number,)) * 32), None, ())
+        for number in range(count)
+    ]
+
+
+def test_a_sleeper_is_not_led_astray_nor_kept_away() -> None:
+    """TOM-ROLES-059, 060: one liar of four vouches for what it likes, and offers records without number."""
+    net = four()
+    sleeper, liar = "D", "C"
+    net.stop("D")
+    net.settle(2)
+    net.split("D")
+    net.restart("D")
+    net.connect("C", "D")
+    net.queue.clear()
+    for answer in later_records(net, constants.MAX_OFFERED + 4):
+        present = records.record_hash(answer.present)
+        beat = heartbeat(net, liar, term=answer.present.term, record=present)
+        assert refused(hand(net, sleeper, liar, evolve(answer, heartbeats=(beat,)))) == []
+        hand(net, sleeper, liar, beat)
+    assert net.term("D") < net.term("A"), "f vouchers are too few"
+    assert not net.events("D", Event.CAUGHT_UP)
+    net.sides.clear()
+    net.settle(1)
+    assert net.agree(("A", "B", "D"))
+
+
+def test_old_and_foreign_answers_say_nothing() -> None:
+    """TOM-ROLES-059: nothing older than what is held, nothing of another subnet, nothing forged."""
+    net = four()
+    record = net.record("A")
+    for present in (record, evolve(record, term=record.term - 1), evolve(record, subnet=b"s" * 32)):
+        assert hand(net, "A", "B" if "B" in net["A"].links else "C", RecordAnswer(present, None, ())) == ()
+    later = evolve(record, term=record.term + 3)
+    peer = next(iter(net["A"].links))
+    forged = evolve(heartbeat(net, peer, term=later.term), signature=bytes(64))
+    assert refused(hand(net, "A", peer, RecordAnswer(later, None, (forged,)))) == ["bad_signature"]
+    assert net.term("A") == record.term
+
+
+def test_a_record_with_slots_too_short_is_not_adopted() -> None:
+    """TOM-ROLES-007, 059: whoever vouches (code bad_value)."""
+    net = three()
+    record = net.record("A")
+    later = evolve(record, term=record.term + 2, slot_ms=10)
+    present = records.record_hash(later)
+    peer = next(iter(net["A"].links))
+    beats = [heartbeat(net, name, term=later.term, record=present) for name in ("B", "C")]
+    answer = RecordAnswer(later, None, by_node(*beats))
+    assert refused(hand(net, "A", peer, answer)) == ["bad_value"]
+    assert net.term("A") == record.term
+
+
+def test_the_latest_of_two_good_records_is_taken() -> None:
+    """TOM-ROLES-060: two neighbours are at different terms, both well vouched for."""
+    net = three()
+    record = net.record("A")
+    first, second = (evolve(record, term=record.term + more) for more in (2, 3))
+    for later in (first, second):
+        beat = heartbeat(net, "B", term=later.term, record=records.record_hash(later))
+        assert heartbeat(net, "B").record != beat.record
+    beat = heartbeat(net, "C", term=first.term, record=records.record_hash(first))
+    peers = list(net["A"].links)
+    hand(net, "A", peers[0], RecordAnswer(first, None, ()))
+    hand(net, "A", peers[-1], RecordAnswer(second, None, ()))
+    assert net.term("A") == record.term
+    hand(net, "A", peers[0], heartbeat(net, "B", term=second.term, record=records.record_hash(second)))
+    assert net.term("A") == (second.term if len(peers) > 1 else record.term)
+
+
+def test_questions_are_answered_each_in_its_way() -> None:
+    """TOM-ROLES-025, 058, 115, 127: of the same term, an older one, none, a later one, another subnet."""
+    net = three()
+    peer = next(iter(net["A"].links))
+    record = net.record("A")
+    for term in (NO_TERM, 0):
+        [answer] = answers(hand(net, "A", peer, RecordQuery(record.subnet, term)))
+        assert isinstance(answer, RecordAnswer)
+        assert answer.present == record
+        assert answer.previous is not None
+        assert len(answer.heartbeats) == 3
+    [proof] = answers(hand(net, "A", peer, RecordQuery(NO_HASH, record.term - 1)))
+    assert isinstance(proof, FinalityProof)
+    same = answers(hand(net, "A", peer, RecordQuery(record.subnet, record.term)))
+    assert len([frame for frame in same if isinstance(frame, Heartbeat)]) == 3
+    assert hand(net, "A", peer, RecordQuery(b"s" * 32, 0)) == ()
+    net.pass_time(SLOT)
+    [question] = answers(hand(net, "A", peer, RecordQuery(record.subnet, record.term + 1)))
+    assert question == RecordQuery(record.subnet, record.term)
+    assert hand(net, "A", peer, RecordQuery(record.subnet, record.term + 1)) == (), "not asked again at once"
+
+
+def test_who_has_no_home_answers_nothing() -> None:
+    """Frames of this chapter concern members and guests."""
+    net = Homes("A", "B")
+    net.connect("A", "B")
+    record = three().record("A")
+    beat = Heartbeat(record.subnet, record.term, records.record_hash(record), b"n" * 32, bytes(64))
+    for frame in (RecordQuery(NO_HASH, 0), beat, RecordAnswer(record, None, ())):
+        assert hand(net, "A", "B", frame) == ()
+
+
+# --- the vote -----------------------------------------------------------------------------------------------
+
+
+def last_frames(net: Homes, name: str, kind: type[AnyFrame]) -> list[AnyFrame]:
+    """All frames of a kind that a node sent."""
+    return [frame for frame in answers(tuple(net[name].effects)) if isinstance(frame, kind)]
+
+
+def test_frames_of_an_ended_term_are_answered_with_the_record() -> None:
+    """TOM-ROLES-025, 038: old proposals, votes and proofs change nothing."""
+    net = three()
+    peer = next(iter(net["A"].links))
+    net.cut("A", peer)
+    net.connect("A", peer)
+    net.run()
+    old_vote = last_frames(net, "A", Vote)[0]
+    old_block = last_frames(net, "A", Proposal)[0]
+    term = net.term("A")
+    assert isinstance(old_vote, Vote)
+    assert hand(net, "A", peer, old_vote) == (), "heard before"
+    [told] = answers(hand(net, "A", peer, evolve(old_vote, slot=7)))
+    assert isinstance(told, RecordAnswer | FinalityProof)
+    assert answers(hand(net, "A", peer, old_block)) == []
+    proof = last_frames(net, "A", FinalityProof)
+    assert hand(net, "A", peer, proof[-1]) == (), "the proof of the present record is no news"
+    assert net.term("A") == term
+
+
+def test_a_bad_block_or_vote_is_reported_with_its_code() -> None:
+    """TOM-ROLES-024, 040, 117: and not passed on."""
+    net = three()
+    peer = next(iter(net["A"].links))
+    net.pass_time(net.record("A").start + 20 - net.now)
+    record = net.record("A")
+    present = records.record_hash(record)
+    vote = Vote(record.subnet, record.term, present, 1, b"b" * 32, net["B"].id, bytes(64))
+    assert refused(hand(net, "A", peer, vote)) == ["bad_signature"]
+    assert hand(net, "A", peer, vote) == (), "not even looked at again"
+    far = evolve(vote, slot=9)
+    assert refused(hand(net, "A", peer, far)) == ["wrong_slot"]
+    assert refused(hand(net, "A", peer, far)) == ["wrong_slot"], "it may be right later"
+    [proof] = last_frames(net, "A", FinalityProof)[-1:]
+    assert isinstance(proof, FinalityProof)
+    header = evolve(proof.blocks[0].header, term=record.term, present=present)
+    forged = FinalityProof(proof.record, (evolve(proof.blocks[0], header=header), proof.blocks[1]))
+    assert refused(hand(net, "A", peer, forged)) == ["bad_record"]
+    assert net.term("A") == record.term
+
+
+def test_all_validators_but_one_are_gone() -> None:
+    """TOM-ROLES-016: the roles stay in force, the term ends when one of three comes back."""
+    net = three()
+    roles = net["A"].node.home.roles
+    assert roles is not None
+    term = net.term("A")
+    net.stop("B")
+    net.stop("C")
+    net.settle(4)
+    assert net.term("A") - term <= 1
+    stuck = net.term("A")
+    assert net["A"].node.home.roles is not None
+    net.settle(4)
+    assert net.term("A") == stuck
+    net.restart("B")
+    net.settle(2)
+    assert net.term("A") > stuck
+    assert net.agree(("A", "B"))
+    net.restart("C")
+    net.settle(2)
+    assert net.agree(ABC)
+
+
+def test_a_disk_from_a_backup_abstains_until_the_next_record() -> None:
+    """TOM-ROLES-037: also when it is started once more meanwhile."""
+    net = three()
+    net.restart("C", copied=True)
+    term = net.term("C")
+
+    def abstains() -> bool:
+        view = net["C"].node.home.term
+        assert view is not None
+        return view.abstains
+
+    assert abstains()
+    net.restart("C")
+    assert abstains(), "it still can't be sure"
+    while net.term("C") == term:
+        net.pass_time(SLOT)
+    assert not abstains()
+    assert net.agree(ABC)
+
+
+def test_a_second_node_with_this_secret_is_noticed() -> None:
+    """TOM-ROLES-037: a vote of its own that it didn't cast; it abstains, also after a restart."""
+    net = four()
+    net.pass_time(net.record("D").start + 20 - net.now)
+    record, node = net.record("D"), net["D"].identity
+    present = records.record_hash(record)
+    peer = next(iter(net["D"].links))
+    for block in (b"b" * 32, b"c" * 32):
+        signed = records.signed_vote(record.subnet, record.term, present, 1, block)
+        signature = node.signing_key.sign(signed)
+        hand(net, "D", peer, Vote(record.subnet, record.term, present, 1, block, node.node_id, signature))
+        assert len(net.events("D", Event.IDENTITY_TWICE)) == 1, "said once"
+    net.restart("D")
+    view = net["D"].node.home.term
+    assert view is not None
+    assert view.abstains
+    net.settle(2)
+    assert net.agree(ABCD)
+
+
+def test_two_nodes_with_one_secret_break_nothing() -> None:
+    """TOM-ROLES-037: started from a copy of the disk, each linked to others."""
+    net = four()
+    net.add("D2", secret_of="D")
+    net["D2"].disk.update(net["D"].disk)
+    for turn in range(6):
+        net.restart("D2", copied=turn == 0)
+        for name in ("A", "B"):
+            if name not in net["D2"].links:
+                net.connect("D2", name)
+        net.settle(1)
+        assert net.agree(ABC)
+
+
+@pytest.mark.parametrize("victim", ABC)
+def test_a_restart_at_any_step_breaks_nothing(victim: str) -> None:
+    """TOM-ROLES-035, 036: a member is restarted after each of its steps through two terms."""
+    net = three()
+    cast: dict[tuple[int, int], bytes] = {}
+    begun = net.term("A")
+    for _ in range(60):
+        net.pass_time(SLOT // 4)
+        net.restart(victim)
+        for frame in last_frames(net, victim, Vote):
+            assert isinstance(frame, Vote)
+            if frame.voter == net[victim].id:
+                assert cast.setdefault((frame.term, frame.slot), frame.block) == frame.block
+        net[victim].effects.clear()
+    net.settle(2)
+    assert net.term("A") > begun
+    assert net.agree(ABC)
+
+
+def test_the_disk_is_written_before_a_vote_leaves() -> None:
+    """TOM-ROLES-035, 091: in the same step, in front."""
+    net = three()
+    voted = 0
+    for name in ABC:
+        for _ in range(2):
+            net[name].effects.clear()
+    net.settle(1)
+    for name in ABC:
+        effects: list[Effect] = net[name].effects
+        for position, effect in enumerate(effects):
+            frame = answers((effect,))
+            if frame and isinstance(frame[0], Vote) and frame[0].voter == net[name].id:
+                before = [e for e in effects[:position] if isinstance(e, Persist)]
+                assert any(change.table is Table.TERM for e in before for change in e.changes)
+                voted += 1
+    assert voted
+
+
+def test_only_two_records_are_kept() -> None:
+    """TOM-ROLES-003: on disk and in memory, however old the subnet is."""
+    net = three()
+    sizes = []
+    for _ in range(5):
+        net.settle(1)
+        tables = {Table.RECORD, Table.TERM}
+        rows = {key: len(value) for key, value in net["A"].disk.items() if key[0] in tables}
+        assert {key[1] for key in rows} <= {b"present", b"previous", b"proof", b""}
+        sizes.append(sum(rows.values()))
+    assert max(sizes) - min(sizes) < 1_000
+    stored = term_codec.decode_record(net["A"].disk[Table.RECORD, b"previous"])
+    assert stored.term == net.term("A") - 1
+
+
+# --- bounds -------------------------------------------------------------------------------------------------
+
+
+def test_what_was_heard_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table is bounded: hashes of gossip, and of whom was asked."""
+    monkeypatch.setattr(constants, "MAX_HEARD", 8)
+    monkeypatch.setattr(constants, "MAX_QUERIES", 1)
+    net = four()
+    assert net.agree(ABCD)
+
+
+def test_a_node_with_a_home_wakes_for_nothing_without_harm() -> None:
+    """A spurious wake changes nothing."""
+    net = three()
+    before = net.term("A")
+    assert [e for e in net.do("A", Wake()) if isinstance(e, Report)] == []
+    assert net.term("A") == before
+
+
+def test_the_work_of_a_newcomer_is_found() -> None:
+    """TOM-ROLES-113: sixteen zero bits."""
+    nonce = find_work(b"s" * 32, 3, b"n" * 32)
+    assert records.join_work(b"s" * 32, 3, b"n" * 32, nonce) >= constants.JOIN_WORK_BITS
