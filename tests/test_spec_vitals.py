@@ -221,7 +221,7 @@ def homely() -> Network:
 def reports_of(net: Network, name: str) -> dict[bytes, Counts]:
     """The reports that a node would put into a block."""
     roster = net[name].node.home.record.roster  # type: ignore[union-attr]
-    evidence = net[name].node.home._evidence(1)
+    evidence = net[name].node.home._evidence()
     return {roster[entry.index].node: entry.counts for entry in evidence.reports}
 
 
