@@ -14,6 +14,7 @@ from tom_ref.effects import Dial, Effect, Event, Invited, Report, SendFrame
 from tom_ref.frames import Address, Transport
 from tom_ref.home import Standing
 from tom_ref.inputs import (
+    ClockMeasured,
     DialFailed,
     Found,
     FrameReceived,
@@ -40,6 +41,10 @@ class Resident(Peer):
 
     copied = False
     """Whether its next start is from a disk that may not be the latest."""
+
+    def set_clock(self, now: int) -> None:
+        """Begin anew, without a past, at this time."""
+        self.node = self._make(now)
 
     def _make(self, now: int) -> Node:
         records = [(table, key, value) for (table, key), value in self.disk.items()]
@@ -70,6 +75,7 @@ class Homes(Network):
         self.skew[name] = skew
         peer = Resident(secret_of or name)
         peer.name = name
+        peer.set_clock(self.now + skew)
         self.peers[name] = peer
         self.start(name)
 
@@ -151,6 +157,23 @@ class Homes(Network):
             self.do(name, Wake())
             self.run()
         self.now = end
+
+    def connect(self, initiator: str, responder: str) -> int:
+        """Join two nodes; each reads the other's clock."""
+        link = super().connect(initiator, responder)
+        if link in self.ends:
+            apart = self.skew[responder] - self.skew[initiator]
+            self.do(initiator, ClockMeasured(link, apart, 4))
+            self.do(responder, ClockMeasured(link, -apart, 4))
+        return link
+
+    def set_clock(self, name: str, skew: int) -> None:
+        """Somebody sets a node's clock; its links notice when they ping next."""
+        self.skew[name] = skew
+        for other, link in list(self.peers[name].links.items()):
+            apart = self.skew[other] - skew
+            self.do(name, ClockMeasured(link, apart, 4))
+            self.do(other, ClockMeasured(link, -apart, 4))
 
     # --- subnets --------------------------------------------------------------------------------------
 

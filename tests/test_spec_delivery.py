@@ -852,11 +852,13 @@ def test_bad_bytes_close_the_link() -> None:
 
 
 def test_a_link_with_a_bad_descriptor_is_closed() -> None:
-    """A descriptor that isn't valid (here: from the future) never becomes a link."""
+    """A descriptor that isn't valid (forged, or from the future) never becomes a link."""
     net = Network("A", "B")
     future = evolve(net["B"].node.descriptor, created_at=net.now + 60_000)
     effects = net.do("A", LinkUp(5, future, initiated=False))
-    assert effects == (CloseLink(5, "future_date"),)
+    assert effects[0] == CloseLink(5, "future_date")
+    forged = evolve(net["B"].node.descriptor, signature=bytes(64))
+    assert net.do("A", LinkUp(6, forged, initiated=False)) == (CloseLink(6, "bad_signature"),)
 
 
 def test_simultaneous_dial_keeps_one_link() -> None:

@@ -456,3 +456,11 @@ def test_the_examples_stand_on_real_keys() -> None:
     assert vrf.verify(SUBNET.nodes[0].vrf_key, records.genesis_alpha(RECORD.subnet), SUBNET.genesis.proofs[0])
     assert isinstance(JOIN, Join)
     assert descriptor(identity(50)) == JOIN.descriptor
+
+
+def test_a_block_names_record_and_evidence_or_neither() -> None:
+    """TOM-ROLES-125: also before it is sent (code bad_value)."""
+    header = BlockHeader(b"s" * 32, 0, b"p" * 32, 1, b"p" * 32, b"r" * 32, NO_HASH)
+    with pytest.raises(ProtocolError) as caught:
+        term_codec.encode_block_header(header)
+    assert caught.value.reason is Reason.BAD_VALUE

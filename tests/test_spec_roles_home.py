@@ -13,20 +13,25 @@ import pytest
 from attrs import evolve
 
 from tests.homes import HOUR, SLOT, Homes, alone, answers, give, hand, refused
+from tests.network import Network
 from tests.subnets import identity, joined
 from tom_ref import codec, constants, records, term_codec
 from tom_ref.admission import find_work, request
 from tom_ref.codec import AnyFrame
-from tom_ref.effects import DeliveryState, Effect, Event, Persist, Report, Table
+from tom_ref.effects import CloseLink, Deliver, DeliveryState, Effect, Event, Persist, Progress, Report, Table
 from tom_ref.errors import ProtocolError, Reason
+from tom_ref.frames import Address, Envelope, Transport
 from tom_ref.home import Standing
 from tom_ref.inputs import (
+    AddPeer,
     Begin,
+    ClockMeasured,
     CommandError,
     Found,
     JoinSubnet,
     LeaveSubnet,
     MakeInvitation,
+    SendMessage,
     SetAddresses,
     Wake,
 )
@@ -41,6 +46,7 @@ from tom_ref.term_frames import (
     Proposal,
     RecordAnswer,
     RecordQuery,
+    Signal,
     TermRecord,
     Vote,
 )
@@ -466,6 +472,7 @@ def test_heartbeats_that_prove_nothing_are_refused() -> None:
         (heartbeat_of_stranger(net), ["node_mismatch"]),
         (heartbeat(net, "C", record=b"r" * 32), ["wrong_term"]),
         (heartbeat(net, "C", subnet=b"s" * 32), []),
+        (heartbeat(net, "C", term=net.term("C") - 1), []),
     ]
     for bad, codes in cases:
         assert refused(hand(net, "A", "B", bad)) == codes
@@ -669,6 +676,19 @@ def test_a_sleeper_is_not_led_astray_nor_kept_away() -> None:
     net.sides.clear()
     net.settle(1)
     assert net.agree(("A", "B", "D"))
+
+
+def test_offers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-ROLES-059: one record of each neighbour, of so many neighbours."""
+    monkeypatch.setattr(constants, "MAX_OFFERED", 1)
+    net = three()
+    for peer in ("B", "C"):
+        if peer not in net["A"].links:
+            net.connect("A", peer)
+            net.run()
+        later = evolve(net.record("A"), term=net.term("A") + 5)
+        assert hand(net, "A", peer, RecordAnswer(later, None, ())) == ()
+    assert len(net["A"].node.home._offered) == 1
 
 
 def test_old_and_foreign_answers_say_nothing() -> None:
@@ -925,6 +945,255 @@ def test_only_two_records_are_kept() -> None:
     assert stored.term == net.term("A") - 1
 
 
+@pytest.mark.parametrize("skew", [300_000, -300_000, 20])
+def test_a_clock_minutes_off_is_set_right_by_its_neighbours(skew: int) -> None:
+    """TOM-ROLES-129, 130: the node says so, goes on in the right slots, and is nobody's trouble."""
+    net = four()
+    for name in ("A", "B", "C"):
+        if name not in net["D"].links:
+            net.connect("D", name)
+    net.set_clock("D", skew)
+    said = [report.detail for report in net.events("D", Event.CLOCK_OFF)]
+    assert said == ([f"{skew} ms"] if abs(skew) > 50 else [])
+    assert not any(net.events(name, Event.CLOCK_OFF) for name in ABC)
+    assert net["D"].node.clock_offset == -skew
+    assert {net[name].node.clock_offset for name in ABC} == {0}
+    for _ in range(3):
+        net.next_record(*ABCD)
+    assert net.agree(ABCD)
+    member = net.record("A").member(net["D"].id)
+    assert member is not None
+    assert member.absent == 0
+    if skew > 50:
+        net.pass_time(skew)  # It stood still till now.
+    handle = net.send("D", "A", b"in time")
+    net.pass_time(1_000)
+    assert net.states("D", handle)[-1] is DeliveryState.DELIVERED
+
+
+@pytest.mark.parametrize("skew", [300_000, -300_000])
+def test_a_newcomer_whose_clock_is_minutes_off_is_told(skew: int) -> None:
+    """TOM-ID-026, TOM-ROLES-130: whose date is refused, or who refuses a date, says that a clock is wrong."""
+    net = three()
+    net["A"].node.step(SetAddresses(()), net.now)
+    net.do("A", SetAddresses((Address(Transport.MEMORY, "A"),)))
+    net.add("D", skew=skew)
+    net.do("D", JoinSubnet(net.invite("A")))
+    net.pass_time(3_000)
+    assert net.standing("D") is Standing.JOINING
+    assert "future_date" in net.last("D", Event.CLOCK_OFF).detail
+
+
+def test_time_does_not_go_back_when_a_clock_is_set_right() -> None:
+    """TOM-ROLES-129: it stands still until the rest has come up."""
+    net = Homes(*ABC)
+    net.add("D", skew=1_000)
+    for name in ("A", "B"):
+        net.connect("D", name)
+    deadline = net["D"].node.next_deadline()
+    assert net["D"].node.clock_offset == -1_000
+    net.cut("D", "A")
+    assert net["D"].node.clock_offset == 0, "with one neighbour left it trusts itself"
+    again = net["D"].node.next_deadline()
+    assert deadline is not None
+    assert again is not None
+    assert deadline - again == 1_000
+    for measured in (ClockMeasured(99, 5_000, 1), ClockMeasured(net["D"].links["B"], 5_000, 101)):
+        net.do("D", measured)
+        assert net["D"].node.clock_offset == 0, "of a link that it doesn't hold, and too slow an answer"
+
+
+# --- routes and links ---------------------------------------------------------------------------------------
+
+
+def duty(net: Homes, sender: str, recipient: str) -> list[str]:
+    """The names on a pair's duty list, by the sender's present record."""
+    roles = net[sender].node.home.roles
+    assert roles is not None
+    names = {peer.id: name for name, peer in net.peers.items()}
+    return [names[node] for node in roles.duty(net[sender].id, net[recipient].id)]
+
+
+def no_credit(net: Homes, name: str) -> list[str]:
+    """What a node said about routes that earn nothing."""
+    return [report.detail for report in net.events(name, Event.NO_CREDIT)]
+
+
+def test_the_drafted_relay_carries_and_the_receipt_names_it() -> None:
+    """TOM-ROLES-080, 081: sender, relay and recipient agree on rank 1; nobody has anything to say."""
+    net = four()
+    for sender, recipient in itertools.permutations(ABCD, 2):
+        first = duty(net, sender, recipient)[0]
+        handle = net.send(sender, recipient)
+        net.pass_time(20)
+        [done] = [p for p in net[sender].of(Progress) if p.handle == handle and p.receipt is not None]
+        assert done.receipt is not None
+        assert done.receipt.relay == net[first].id
+    assert [no_credit(net, name) for name in ABCD] == [[], [], [], []]
+
+
+def test_a_relay_that_dies_in_the_middle_of_a_message_costs_nothing() -> None:
+    """TOM-ROLES-081: rank 2 carries it, though rank 1 had it."""
+    net = four()
+    first, second = duty(net, "A", "B")[:2]
+    net.tamper = lambda sender, target, frame: (
+        None if sender == first and isinstance(frame, Envelope) else codec.encode_frame(frame)
+    )
+    handle = net.send("A", "B", b"not lost")
+    assert net.states("A", handle)[-1] is DeliveryState.RELAYED
+    assert net.shown("B") == []
+    net.stop(first)
+    net.run()
+    net.pass_time(5_000)
+    assert net.shown("B") == [b"not lost"]
+    [done] = [p for p in net["A"].of(Progress) if p.receipt is not None]
+    assert done.receipt is not None
+    assert done.receipt.relay == net[second].id
+
+
+def test_a_wrong_route_costs_the_credit_and_is_said_by_all_three() -> None:
+    """TOM-ROLES-083: code wrong_route; the message arrives."""
+    net = Homes(*"ABCDEF")
+    net.form(*"ABCDEF")
+    net.settle()
+    net.next_record(*"ABCDEF")
+    ranks = duty(net, "A", "B")
+    assert len(ranks) == 4
+    last = ranks[3]
+    for name in ranks[:3]:
+        net.stop(name)
+    net.run()
+    if last not in net["A"].links:
+        net.connect("A", last)
+        net.run()
+    if "B" in net["A"].links:
+        net.cut("A", "B")
+    net.sides.append({"A"})
+    handle = net.send("A", "B", b"by the way")
+    net.pass_time(3_000)
+    assert net.states("A", handle)[-1] is DeliveryState.DELIVERED
+    assert net.shown("B") == [b"by the way"]
+    for name in ("A", "B", last):
+        assert no_credit(net, name) == ["wrong_route"]
+
+
+def test_an_old_term_costs_the_credit_never_the_delivery() -> None:
+    """TOM-ROLES-082: a message that was on its way for longer than two terms (code wrong_term)."""
+    net = four()
+    net.tamper = lambda sender, target, frame: (
+        None if isinstance(frame, Envelope) else codec.encode_frame(frame)
+    )
+    handle = net.send("A", "B", b"late", ttl=HOUR)
+    for _ in range(3):
+        net.next_record("A")
+    net.tamper = None
+    while not net.shown("B"):
+        net.pass_time(SLOT)
+    assert net.states("A", handle)[-1] is DeliveryState.DELIVERED
+    [shown] = net["B"].of(Deliver)
+    carriers = {net[name].id: name for name in ABCD}
+    for name in ("A", "B", carriers[shown.relay]):
+        assert no_credit(net, name) == ["wrong_term"]
+
+
+def test_deliveries_become_evidence_and_weight() -> None:
+    """TOM-ROLES-050, 052, 084: eight credited deliveries raise the weight, which counts a record later."""
+    net = four()
+    relay = duty(net, "A", "B")[0]
+    for number in range(constants.DUTY_CREDITS):
+        net.send("A", "B", b"%d" % number)
+    net.next_record(*ABCD)
+    member = net.record("A").member(net[relay].id)
+    assert member is not None
+    assert (member.weight, member.next_weight) == (0, 1)
+    assert member.balance > 0
+    assert net.agree(ABCD)
+    net.next_record(*ABCD)
+    member = net.record("A").member(net[relay].id)
+    assert member is not None
+    assert member.weight == 1
+
+
+def test_evidence_keeps_to_its_caps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-ROLES-052: so many deliveries a relay, so many in all."""
+    net = four()
+    for number in range(4):
+        net.send("A", "B", b"%d" % number)
+    home = net["A"].node.home
+    assert len(home._evidence().deliveries) == 4
+    monkeypatch.setattr(constants, "MAX_DELIVERIES_PER_RELAY", 3)
+    assert len(home._evidence().deliveries) == 3
+    monkeypatch.setattr("tom_ref.home._EVIDENCE_ROOM", 1_000)
+    assert 0 < len(home._evidence().deliveries) < 3
+
+
+def test_two_relays_carry_where_the_first_has_no_link() -> None:
+    """TOM-DELIVERY-040, TOM-ROLES-080: A hands to C, C to D, D to B, and no further."""
+    net = four()
+    first, second = duty(net, "A", "B")[:2]
+    for one, other in itertools.combinations(ABCD, 2):
+        if other in net[one].links:
+            net.cut(one, other)
+    net.dialled.clear()
+    for one, other in (("A", first), (first, second), (second, "B")):
+        net.connect(one, other)
+    net.queue.clear()
+    net.dialled.clear()
+    handle = net["A"].node.next_handle
+    net.do("A", SendMessage(handle, net["B"].id, b"over two", 60_000))
+    Network.run(net)
+    assert net.shown("B") == [b"over two"]
+    assert net.states("A", handle)[-1] is DeliveryState.DELIVERED
+    [done] = [p for p in net["A"].of(Progress) if p.receipt is not None]
+    assert done.receipt is not None
+    assert done.receipt.relay == net[second].id
+
+
+def outside_of(net: Homes, name: str) -> str:
+    """Somebody that the mesh of the present record doesn't link to a node; linked to it now."""
+    roles = net[name].node.home.roles
+    assert roles is not None
+    meshed = roles.meshed(net[name].id)
+    assert all(net[name].id in roles.mesh(peer) or peer in roles.mesh(net[name].id) for peer in meshed)
+    other = next(known for known, peer in net.peers.items() if peer.id not in meshed | {net[name].id})
+    if other not in net[name].links:
+        net.connect(name, other)
+        net.run()
+    return other
+
+
+def test_links_outside_the_mesh_are_made_on_need_and_closed_when_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TOM-ROLES-112, 131: the mesh stays, the rest goes after LINK_IDLE, and beyond MAX_LINKS at once."""
+    members = "ABCDEF"
+    net = Homes(*members)
+    net.form(*members)
+    net.settle()
+    for cap, value in (("LINK_IDLE", 0), ("MAX_LINKS", 1)):
+        net.next_record(*members)
+        other = outside_of(net, "A")
+        net["A"].effects.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(constants, cap, value)
+            net.pass_time(1_200)
+        assert {effect.reason for effect in net["A"].of(CloseLink)} == {"idle_timeout"}
+        assert other not in net["A"].links
+        assert net["A"].links, "the mesh stays"
+        assert set(net["A"].node.linked) == {net[name].id for name in net["A"].links}
+
+
+def test_ways_to_peers_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table is bounded: those that are not relays make room, the oldest first."""
+    monkeypatch.setattr(constants, "MAX_DESCRIPTORS", 2)
+    net = alone()
+    for number in range(4):
+        address = Address(Transport.MEMORY, f"nobody {number}")
+        net.do("A", AddPeer(identity(number).node_id, (address,), relay=number < 2))
+    net.dialled.clear()
+    assert len(net["A"].node._neighbours._wanted) == 3
+
+
 # --- bounds -------------------------------------------------------------------------------------------------
 
 
@@ -934,6 +1203,43 @@ def test_what_was_heard_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(constants, "MAX_QUERIES", 1)
     net = four()
     assert net.agree(ABCD)
+    peer = next(iter(net["A"].links))
+    record, node = net.record("A"), net["B"].identity
+    leave = Leave(
+        record.subnet,
+        record.term,
+        node.node_id,
+        node.signing_key.sign(records.signed_leave(record.subnet, record.term)),
+    )
+    join = joined(record, identity(100), node)
+    for frame in (heartbeat(net, "B"), leave, join):
+        hand(net, "A", peer, frame)
+        for number in range(8):
+            hand(net, "A", peer, evolve(heartbeat(net, "B"), record=bytes((number,)) * 32))
+            hand(net, "A", peer, evolve(leave, signature=bytes((number,)) * 64))
+        assert answers(hand(net, "A", peer, frame)) == [], "forgotten, and still no news"
+
+
+def test_a_guest_without_a_link_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-ROLES-122: who was left out asks when a member is linked."""
+    net = four()
+    net.stop("D")
+    while net.record("A").member(net["D"].id) is not None:
+        net.pass_time(SLOT)
+    net.restart("D")
+    net.pass_time(SLOT)
+    assert net.standing("D") is Standing.GUEST
+    net.split("D")
+    net["D"].effects.clear()
+    net.pass_time(4 * SLOT)
+    assert not [frame for frame in answers(tuple(net["D"].effects)) if isinstance(frame, Join)]
+
+
+def test_frames_that_a_home_does_not_know_change_nothing() -> None:
+    """A signal to somebody who isn't there."""
+    net = three()
+    peer = next(iter(net["A"].links))
+    assert hand(net, "A", peer, Signal(net["B"].id, net["A"].id, b"?")) == ()
 
 
 def test_a_node_with_a_home_wakes_for_nothing_without_harm() -> None:

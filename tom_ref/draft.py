@@ -137,17 +137,35 @@ class Roles:
         """The two relays of a conversation subnet, or fewer (TOM-ROLES-110)."""
         return self._draw(b"conversation" + conversation, self.relays)[:2]
 
+    @cached_property
+    def ring(self) -> tuple[bytes, ...]:
+        """All members in the drawn order by which links are made (TOM-ROLES-112)."""
+        return self._draw(b"mesh", (member.node for member in self.record.roster))
+
     def mesh(self, own: bytes) -> tuple[bytes, ...]:
         """The members that ``own`` links to: 1, 2, 4, … places after it in a drawn ring (TOM-ROLES-112).
 
         Any two members are then connected over at most log2 of their number, whoever holds which address.
         """
-        order = self._draw(b"mesh", (member.node for member in self.record.roster))
         if own not in self.members:
-            return order[:2]
-        place, size = order.index(own), len(order)
-        distances = [1 << power for power in range(size.bit_length()) if 1 << power < size]
-        return tuple(dict.fromkeys(order[(place + distance) % size] for distance in distances))
+            return self.ring[:2]
+        place = self.ring.index(own)
+        return tuple(dict.fromkeys(self._place(place + distance) for distance in self._distances))
+
+    def meshed(self, own: bytes) -> frozenset[bytes]:
+        """The members that ``own`` links to, and those that link to it."""
+        if own not in self.members:
+            return frozenset(self.ring[:2])
+        place = self.ring.index(own)
+        return frozenset(self._place(place - distance) for distance in self._distances) | {*self.mesh(own)}
+
+    @cached_property
+    def _distances(self) -> tuple[int, ...]:
+        size = len(self.ring)
+        return tuple(1 << power for power in range(size.bit_length()) if 1 << power < size)
+
+    def _place(self, place: int) -> bytes:
+        return self.ring[place % len(self.ring)]
 
     def _draw(self, label: bytes, nodes: Iterable[bytes]) -> tuple[bytes, ...]:
         return draft(self.record.seed, label, ((node, 1) for node in nodes))

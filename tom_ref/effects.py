@@ -8,6 +8,8 @@ The driver's contract, stated once:
 3. If a ``Persist`` fails, stop the node: what it knows and what the disk knows must not drift apart.
 4. Call ``step(Wake(), now)`` at or after ``node.next_deadline()``.  Too late or too often is harmless.
 5. ``now`` never goes back between calls.
+6. When a link has measured its neighbour's clock, hand the node a ``ClockMeasured``; a link is asked to
+   measure when it opens, and whenever it pings.
 """
 
 from __future__ import annotations
@@ -156,7 +158,9 @@ class Event(enum.StrEnum):
     IDENTITY_TWICE = "identity_twice"
     """Somebody else signs with this node's secret."""
     CLOCK_OFF = "clock_off"
-    """This node's clock is further from its neighbours' than EPS."""
+    """This node's clock is further from its neighbours' than EPS, or a neighbour's from its own."""
+    NO_CREDIT = "no_credit"
+    """A message came or went another way than the duty of its term; the detail says the code."""
     FORKED = "forked"
     DISSOLVED = "dissolved"
     CONVERSATION_OPENED = "conversation_opened"

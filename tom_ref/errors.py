@@ -129,6 +129,8 @@ class Reason(enum.StrEnum):
     """A record that differs from the one computed from the evidence, or whose balances do not sum to zero."""
     BAD_WORK = "bad_work"
     """Proof of work with too few leading zero bits."""
+    WRONG_ROUTE = "wrong_route"
+    """A message that came or went another way than the duty of its term: it earns no credit."""
     MOVED = "moved"
     """A vote or heartbeat in a subnet that its signer has left by a move."""
 

@@ -65,6 +65,8 @@ _ASK_PAUSE: Final = 1_000
 """ms between two questions to the same end."""
 _STALLED_SLOTS: Final = 4
 """A vote that takes longer than this asks its neighbours what it missed."""
+_DUTY_RANKS: Final = 3
+"""The ranks of a duty list that earn credit (TOM-ROLES-081)."""
 _EVIDENCE_ROOM: Final = constants.MAX_EVIDENCE - 32_768
 """bytes of evidence for joins and deliveries; the rest is for presence."""
 _TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVERLOADED})
@@ -224,6 +226,20 @@ class Home:
             ):
                 return roles
         return None
+
+    def route_fault(self, header: Header, relay: bytes) -> Reason | None:
+        """Why a relay earns nothing for a message, if so (TOM-ROLES-080 to 083).
+
+        ``wrong_term`` where neither kept record is the header's, ``wrong_route`` where the relay isn't among
+        the first three of the duty list.
+        """
+        if not self.serves(header.subnet):
+            return None
+        roles = self.roles_of(header)
+        if roles is None:
+            return Reason.WRONG_TERM
+        on_duty = roles.duty(header.sender, header.recipient)[:_DUTY_RANKS]
+        return None if relay in on_duty else Reason.WRONG_ROUTE
 
     def own_work(self) -> int:
         """The bits of work that this node's messages need by the present record (TOM-BALANCE-010, 013)."""
@@ -424,15 +440,16 @@ class Home:
             if self._leaving:
                 self._send_leave(step, held)
         else:
+            self._timers.cancel(Timer.HEARTBEAT, _ONLY)
             self._ask_admission(step)
         self._set_slot_timer(step)
 
     def show_presence(self, step: Step) -> None:
         """The record's start has come: show presence again (TOM-ROLES-053)."""
         held = self._now
-        if held is not None and self.own_id in held.heartbeats:
-            self._gossip(step, held.heartbeats[self.own_id][0])
-            self._report_vitals(step, held)
+        assert held is not None, "only a member shows presence"
+        self._gossip(step, held.heartbeats[self.own_id][0])
+        self._report_vitals(step, held)
 
     def _report_vitals(self, step: Step, held: _Term) -> None:
         """Say how it went since the last report, once a term (TOM-VITALS-001)."""
@@ -454,8 +471,7 @@ class Home:
     def run_slot(self, step: Step) -> None:
         """The next slot has begun (TOM-ROLES-019, 020)."""
         held = self._now
-        if held is None:
-            return
+        assert held is not None, "a record has slots"
         slot = held.term.slot(step.now)
         self._carry_out(step, held.term.tick(step.now), None, b"")
         if self._now is held and slot > 0 and slot % _STALLED_SLOTS == 0:
@@ -841,9 +857,8 @@ class Home:
 
     def ask_again(self, step: Step) -> None:
         """Nothing came of the last question."""
-        if self._now is None:
-            if self._invitation is not None:
-                self._call_host(step)
+        if self.standing is Standing.JOINING:
+            self._call_host(step)
         elif self.standing is Standing.GUEST:
             self._ask_admission(step)
 

@@ -75,6 +75,15 @@ class LinkCongested:
 
 
 @frozen
+class ClockMeasured:
+    """A link measured its neighbour's clock: ``offset`` is that clock less this node's own, both in ms."""
+
+    link: int
+    offset: int
+    round_trip: int
+
+
+@frozen
 class DialFailed:
     """No link to this node could be made."""
 
@@ -165,7 +174,17 @@ class LeaveSubnet:
     """Ask to be left out of the next record."""
 
 
-NetworkInput = Start | LinkUp | LinkDown | LinkWritable | LinkCongested | DialFailed | FrameReceived | Wake
+NetworkInput = (
+    Start
+    | LinkUp
+    | LinkDown
+    | LinkWritable
+    | LinkCongested
+    | ClockMeasured
+    | DialFailed
+    | FrameReceived
+    | Wake
+)
 Command = (
     SendMessage
     | Acknowledge

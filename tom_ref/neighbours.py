@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
+from tom_ref import constants
 from tom_ref.effects import CloseLink, Dial, Event
 from tom_ref.errors import Reason
 from tom_ref.frames import Address
@@ -25,6 +26,8 @@ class _Neighbour:
     link: int
     initiator: bytes
     since: int
+    used: int
+    """When a frame came over it last, ms."""
     congested: bool = False
 
 
@@ -73,7 +76,7 @@ class Neighbours:
                 return False
             del self._by_link[held.link]
             step.emit(CloseLink(held.link, Reason.DUPLICATE_LINK.value))
-        self._by_peer[peer] = _Neighbour(link, initiator, step.now)
+        self._by_peer[peer] = _Neighbour(link, initiator, step.now, step.now)
         self._by_link[link] = peer
         wanted = self._wanted.get(peer)
         if wanted is not None:
@@ -93,6 +96,25 @@ class Neighbours:
         self._redial_later(step, peer)
         return peer
 
+    def touch(self, peer: bytes, now: int) -> None:
+        """A frame came over a link."""
+        self._by_peer[peer].used = now
+
+    def tidy(self, step: Step, keep: frozenset[bytes]) -> None:
+        """Close links that nobody needs, but those of ``keep`` and to relays that were named (TOM-ROLES-131).
+
+        First what carried nothing for ``LINK_IDLE``; then, beyond ``MAX_LINKS``, what was idle for longest.
+        """
+        spare = sorted(
+            (held.used, peer)
+            for peer, held in self._by_peer.items()
+            if peer not in keep and peer not in self.relays
+        )
+        surplus = len(self._by_peer) - constants.MAX_LINKS
+        for place, (used, peer) in enumerate(spare):
+            if place < surplus or step.now >= used + constants.LINK_IDLE:
+                step.emit(CloseLink(self._by_peer[peer].link, Reason.IDLE_TIMEOUT.value))
+
     def set_congested(self, link: int, *, congested: bool) -> bytes | None:
         """Note whether a link takes more; returns its peer."""
         peer = self._by_link.get(link)
@@ -104,12 +126,19 @@ class Neighbours:
         """Learn how a peer is reached."""
         held = self._wanted.get(peer)
         if held is None:
-            self._wanted[peer] = _Wanted(addresses, relay)
+            self._want(peer, _Wanted(addresses, relay))
         else:
             held.addresses = addresses
             held.lasting = held.lasting or relay
         if relay and peer not in self.relays:
             self.relays.append(peer)
+
+    def _want(self, peer: bytes, wanted: _Wanted) -> None:
+        """Remember how a peer is reached; those that are not to last make room, the oldest first."""
+        if len(self._wanted) >= constants.MAX_DESCRIPTORS:
+            spare = (node for node, held in self._wanted.items() if not held.lasting)
+            self._wanted.pop(next(spare, peer), None)
+        self._wanted[peer] = wanted
 
     def dial(self, step: Step, peer: bytes, addresses: tuple[Address, ...] = ()) -> None:
         """Dial a peer that is not linked and not being dialled, at its known or these addresses."""
@@ -119,7 +148,8 @@ class Neighbours:
         if wanted is None:
             if not addresses:
                 return
-            wanted = self._wanted[peer] = _Wanted(addresses, lasting=False)
+            wanted = _Wanted(addresses, lasting=False)
+            self._want(peer, wanted)
         if not wanted.dialling and wanted.addresses:
             wanted.dialling = True
             step.emit(Dial(peer, wanted.addresses))

@@ -34,6 +34,7 @@ from tom_ref.directory import Directory
 from tom_ref.effects import CloseLink, Effect, Event, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
+    NO_NODE,
     Address,
     Descriptor,
     DescriptorAnswer,
@@ -52,6 +53,7 @@ from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
     Begin,
+    ClockMeasured,
     CommandError,
     DialFailed,
     Found,
@@ -73,6 +75,7 @@ from tom_ref.inputs import (
 from tom_ref.keyring import Keyring
 from tom_ref.ledger import work_done
 from tom_ref.neighbours import Neighbours, in_order
+from tom_ref.netclock import NetworkClock
 from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
 from tom_ref.sending import Pending, Sending
@@ -149,6 +152,7 @@ class Node:
         )
         self._restore(records)
         self._home.restored(abstain=restored_copy)
+        self._clock = NetworkClock(self._timing.eps)
 
     def _restore(self, records: Iterable[tuple[Table, bytes, bytes]]) -> None:
         restore: dict[Table, Callable[[bytes, bytes], None]] = {
@@ -204,18 +208,25 @@ class Node:
         """A handle for the next ``SendMessage``."""
         return self._sending.next_handle
 
+    @property
+    def clock_offset(self) -> int:
+        """What this node adds to its clock to have network time, in ms (TOM-ROLES-129)."""
+        return self._clock.offset
+
     def next_deadline(self) -> int | None:
         """When to call ``step(Wake(), now)`` at the latest, in ms; ``None`` when nothing is due."""
-        return self._timers.next_deadline()
+        deadline = self._timers.next_deadline()
+        return None if deadline is None else deadline - self._clock.offset
 
     # --- one step -------------------------------------------------------------------------------------
 
     def step(self, what: Input, now: int) -> tuple[Effect, ...]:
         """Take one input at ``now`` (ms, never going back) and return the effects in their order.
 
-        Raises ``CommandError`` for a command that can't be carried out, and nothing else.
+        Inside, ``now`` is network time, which doesn't go back either (TOM-ROLES-129).  Raises
+        ``CommandError`` for a command that can't be carried out, and nothing else.
         """
-        self._now = max(self._now, now)
+        self._now = max(self._now, now + self._clock.offset)
         step = Step(self._now)
         self._handlers[type(what)](self, step, what)
         self._fire_timers(step)
@@ -288,6 +299,8 @@ class Node:
             self._directory.learn(what.descriptor, step.now, self._neighbours.linked())
         except ProtocolError as error:
             step.emit(CloseLink(what.link, error.reason.value))
+            if error.reason is Reason.FUTURE_DATE:
+                step.report(Event.CLOCK_OFF, peer, detail=str(error))
             return
         replaced = self._neighbours.link_to(peer) is not None
         if not self._neighbours.link_up(step, what.link, peer, initiated=what.initiated):
@@ -302,9 +315,12 @@ class Node:
         self._try_waiting(step)
 
     def _link_down(self, step: Step, what: LinkDown) -> None:
+        self._clock.forget(what.link)
         peer = self._neighbours.link_down(step, what.link, what.reason)
         if peer is None:
             return
+        if what.reason == Reason.FUTURE_DATE.value:
+            step.report(Event.CLOCK_OFF, peer, detail=what.reason)
         for previous, refusal in self._relaying.link_lost(peer):
             self._send_to(step, previous, codec.encode_frame(refusal))
         for waiting in self._congestion.lost(peer):
@@ -320,6 +336,14 @@ class Node:
 
     def _link_congested(self, _: Step, what: LinkCongested) -> None:
         self._neighbours.set_congested(what.link, congested=True)
+
+    def _clock_measured(self, step: Step, what: ClockMeasured) -> None:
+        """A neighbour's clock was read: say so when this node's own is wrong (TOM-ROLES-129, 130)."""
+        was = self._clock.off
+        if self._neighbours.peer_of(what.link) is not None:
+            self._clock.measure(what.link, what.offset, what.round_trip)
+        if self._clock.off and not was:
+            step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
 
     def _dial_failed(self, step: Step, what: DialFailed) -> None:
         self._neighbours.dial_failed(step, what.node_id)
@@ -380,6 +404,7 @@ class Node:
             return
         for peer in roles.mesh(self.node_id):
             self._reach(step, peer)
+        self._neighbours.tidy(step, roles.meshed(self.node_id))
         self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
 
     def _store_members(self, step: Step, members: frozenset[bytes]) -> None:
@@ -522,6 +547,7 @@ class Node:
         peer = self._neighbours.peer_of(what.link)
         if peer is None:
             return
+        self._neighbours.touch(peer, step.now)
         if what.data[:1] in _GOSSIP and self._home.has_heard(what.data):
             return
         try:
@@ -571,13 +597,20 @@ class Node:
             prefix=codec.encode_header_prefix(header),
             sent_at=header.created_at,
         )
-        self._receiving.accept(step, message, header, content, previous)
-        receipt = self._receiving.known_receipt(message)
-        if receipt is not None:
-            self._home.delivered(header, frame.header_bytes, frame.signature, codec.decode_receipt(receipt))
+        receipt = self._receiving.accept(step, message, header, content, previous)
+        self._home.delivered(header, frame.header_bytes, frame.signature, receipt)
+        if receipt.relay != NO_NODE:
+            self._judge_route(step, message, header, receipt.relay)
+
+    def _judge_route(self, step: Step, message: bytes, header: Header, relay: bytes) -> None:
+        """A wrong route costs the credit and is said, never the delivery (TOM-ROLES-082, 083)."""
+        fault = self._home.route_fault(header, relay)
+        if fault is not None:
+            step.report(Event.NO_CREDIT, relay, message, fault.value)
 
     def _forward(self, step: Step, message: bytes, frame: Envelope, previous: tuple[bytes, int]) -> None:
         header = frame.header
+        self._judge_route(step, message, header, self.node_id)
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
         if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
             raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
@@ -615,11 +648,13 @@ class Node:
 
     def _on_receipt(self, step: Step, frame: Receipt, previous: tuple[bytes, int], data: bytes) -> None:
         try:
-            pending = self._sending.by_message(frame.message_id)
-            if self._sending.receipt(step, frame):
-                if pending is not None and pending.header is not None:
-                    self._home.pulse.ended(step.now - pending.created_at, rerouted=pending.attempts > 1)
-                    self._home.delivered(pending.header, pending.header_bytes, pending.signature, frame)
+            delivered = self._sending.receipt(step, frame)
+            if delivered is not None:
+                pending, header = delivered
+                self._home.pulse.ended(step.now - pending.created_at, rerouted=pending.attempts > 1)
+                self._home.delivered(header, pending.header_bytes, pending.signature, frame)
+                if frame.relay != NO_NODE:
+                    self._judge_route(step, frame.message_id, header, frame.relay)
                 return
             back = self._relaying.receipt(step, frame, data)
             if back is not None and self._send_to(step, *back):
@@ -691,6 +726,7 @@ class Node:
         LinkDown: _link_down,
         LinkWritable: _link_writable,
         LinkCongested: _link_congested,
+        ClockMeasured: _clock_measured,
         DialFailed: _dial_failed,
         FrameReceived: _frame_received,
         SendMessage: _send_message,

@@ -84,7 +84,7 @@ class Receiving:
 
     def accept(
         self, step: Step, message: bytes, header: Header, content: bytes, previous: tuple[bytes, int]
-    ) -> None:
+    ) -> Receipt:
         """Store and show a decrypted message and send its receipt to the hop that brought it."""
         peer, link = previous
         relay = NO_NODE if peer == header.sender else peer
@@ -99,8 +99,8 @@ class Receiving:
             header.ttl,
             step.now,
         )
-        signature = self.signing_key.sign(signed_receipt(receipt))
-        frame = codec.encode_receipt(evolve(receipt, signature=signature))
+        receipt = evolve(receipt, signature=self.signing_key.sign(signed_receipt(receipt)))
+        frame = codec.encode_receipt(receipt)
         shown = _Shown(self._sequence, header.sender, content, header.created_at, step.now, relay)
         keep_until = retention_end(header.created_at, header.ttl)
         step.put(
@@ -128,6 +128,7 @@ class Receiving:
         step.send(link, frame)
         step.report(Event.RECEIPT_SIGNED, peer, message)
         step.emit(_deliver(message, shown, again=False))
+        return receipt
 
     def acknowledge(self, step: Step, message: bytes) -> bool:
         """Erase an inbox message's plaintext; ``False`` when there is none."""

@@ -272,16 +272,16 @@ class Sending:
         self._rise(step, pending, DeliveryState.RELAYED, report.trail)
         return True
 
-    def receipt(self, step: Step, receipt: Receipt) -> bool:
-        """Verify a receipt: the message is delivered.  ``False`` when it is not about an own message."""
+    def receipt(self, step: Step, receipt: Receipt) -> tuple[Pending, Header] | None:
+        """Verify a receipt: the message is delivered.  ``None`` when it is not about an own message."""
         pending = self.by_message(receipt.message_id)
         if pending is None or pending.header is None:
-            return False
+            return None
         check_receipt(receipt, pending.header, receipt.message_id)
         step.report(Event.RECEIPT_VERIFIED, receipt.recipient, receipt.message_id)
         self._finish(step, pending)
         step.emit(Progress(pending.handle, DeliveryState.DELIVERED, receipt.message_id, receipt=receipt))
-        return True
+        return pending, pending.header
 
     def erase(self, step: Step, handle: int) -> None:
         """The lifetime is over: erase the bytes, but wait on for a receipt (TOM-DELIVERY-051)."""

@@ -14,7 +14,7 @@ import trio
 from tom_ref.constants import MAX_PENDING_BYTES, SEND_QUEUE_CAP
 from tom_ref.drivers.runner import Runner
 from tom_ref.frames import Descriptor
-from tom_ref.inputs import FrameReceived, LinkCongested, LinkDown, LinkUp, LinkWritable
+from tom_ref.inputs import ClockMeasured, FrameReceived, LinkCongested, LinkDown, LinkUp, LinkWritable
 from tom_ref.link import (
     BYE,
     Link,
@@ -22,6 +22,7 @@ from tom_ref.link import (
     LinkDrained,
     LinkEvent,
     LinkFrame,
+    LinkMeasured,
     LinkNotOpenError,
     LinkOpened,
     SendQueueFullError,
@@ -170,6 +171,7 @@ class Connection:
                 self._number = self._runner.attach(self)
                 self._runner.feed(LinkUp(self._number, event.descriptor, self._link.initiated))
                 self.opened.set()
+                self._link.ping()
             case LinkFrame():
                 assert self._number is not None
                 self._runner.feed(FrameReceived(self._number, event.frame))
@@ -180,8 +182,9 @@ class Connection:
                 self._reading.cancel()
                 if self._number is not None:
                     self._announce_end(event.reason)
-            case _:
-                pass  # measurements are for later chapters
+            case LinkMeasured():
+                assert self._number is not None
+                self._runner.feed(ClockMeasured(self._number, event.offset, event.round_trip))
 
     def _announce_end(self, reason: str) -> None:
         number, self._number = self._number, None

@@ -65,6 +65,7 @@ from tom_ref.identity import Identity
 from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
+    ClockMeasured,
     CommandError,
     DialFailed,
     FrameReceived,
@@ -76,7 +77,7 @@ from tom_ref.inputs import (
     Start,
     Wake,
 )
-from tom_ref.link import Link, LinkClosed, LinkFrame, LinkOpened
+from tom_ref.link import Link, LinkClosed, LinkFrame, LinkMeasured, LinkOpened
 from tom_ref.node import Node, subnet_id
 from tom_ref.validate import retention_end, signed_receipt
 
@@ -555,6 +556,8 @@ class Simulation:
             near.opened = far.opened = True
             self._feed(host, LinkUp(near.number, other.node.descriptor, initiated=True))
             self._feed(other, LinkUp(far.number, host.node.descriptor, initiated=False))
+            self._feed(host, ClockMeasured(near.number, other.offset - host.offset, 0))
+            self._feed(other, ClockMeasured(far.number, host.offset - other.offset, 0))
 
     def _new_link(self, host: _Host, expected: _Host | None) -> Link:
         assert host.node is not None
@@ -623,8 +626,12 @@ class Simulation:
                 case LinkOpened():
                     channel.opened = True
                     self._feed(channel.host, LinkUp(channel.number, event.descriptor, link.initiated))
+                    link.ping()
                 case LinkFrame():
                     self._feed(channel.host, FrameReceived(channel.number, event.frame))
+                case LinkMeasured():
+                    measured = ClockMeasured(channel.number, event.offset, event.round_trip)
+                    self._feed(channel.host, measured)
                 case LinkClosed():
                     self._ended(channel, event.reason)
                 case _:

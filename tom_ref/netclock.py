@@ -1,0 +1,46 @@
+"""Network time: this node's clock, set right by what its neighbours' clocks say.
+
+Agreement rests on no clock (TOM-ROLES-030 to 034), but a slot, a date and the end of a lifetime do.  A single
+neighbour can't move this node's time, and a minority of them moves it no further than the rest stand apart.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+
+@define
+class NetworkClock:
+    """Offsets of open links, and the median of them and of this node's own clock (TOM-ROLES-129)."""
+
+    eps: int
+    """ms: the most by which an honest clock may be wrong."""
+    _offsets: dict[int, int] = field(factory=dict)
+    _offset: int = 0
+
+    @property
+    def offset(self) -> int:
+        """What is added to this node's clock, in ms."""
+        return self._offset
+
+    @property
+    def off(self) -> bool:
+        """Whether this node's own clock is further than EPS from network time (TOM-ROLES-130)."""
+        return abs(self._offset) > self.eps
+
+    def measure(self, link: int, offset: int, round_trip: int) -> None:
+        """Take a neighbour's clock less this node's; one that took too long to say anything is dropped."""
+        if round_trip <= 2 * self.eps:
+            self._offsets[link] = offset
+            self._settle()
+
+    def forget(self, link: int) -> None:
+        """A link is gone."""
+        if self._offsets.pop(link, None) is not None:
+            self._settle()
+
+    def _settle(self) -> None:
+        """The median with this node's own clock as one; of the two in the middle, the one nearer to it."""
+        known = sorted([0, *self._offsets.values()])
+        middle = len(known) // 2
+        self._offset = known[middle] if len(known) % 2 else min(known[middle - 1 : middle + 1], key=abs)
