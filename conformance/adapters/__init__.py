@@ -1,0 +1,1 @@
+"""Adapters: how a port is attached to the runner."""

@@ -1,0 +1,214 @@
+"""A case: a few requests to a port, with what it has to answer.  And how an answer is compared.
+
+In what is expected, an object with one of these names stands for a rule instead of a value:
+
+``{"$bind": name}``      anything; later steps may use it in their parameters as ``{"$ref": name}``
+``{"$any": true}``       anything
+``{"$absent": true}``    the member must not be there
+``{"$unordered": [...]}`` a list with these items in any order
+``{"$opens_as": {...}}`` a ciphertext that the runner opens with ``tom_ref``: ``key``, ``nonce``,
+                         ``associated`` and the ``plaintext`` it must hold, as hex
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from conformance.protocol import Kind, Reply
+from tom_ref.crypto import open_sealed
+from tom_ref.errors import ProtocolError
+
+
+class Polarity(enum.StrEnum):
+    """Whether a case shows what must be taken, or what must be refused."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+
+
+@frozen
+class Expect:
+    """What a step has to be answered with."""
+
+    kind: Kind
+    value: Any = None
+    codes: frozenset[str] = frozenset()
+    """For ``reject``: any of these."""
+
+    def describe(self) -> str:
+        """For people."""
+        if self.kind is Kind.REJECT:
+            return "reject with " + " or ".join(sorted(self.codes))
+        return self.kind.value
+
+
+def ok(value: Any) -> Expect:
+    """The step succeeds with this result."""
+    return Expect(Kind.OK, value)
+
+
+def reject(*codes: str) -> Expect:
+    """The step is refused with one of these codes."""
+    return Expect(Kind.REJECT, codes=frozenset(codes))
+
+
+@frozen
+class Step:
+    """One request and the answer expected."""
+
+    cmd: str
+    p: Mapping[str, Any] = field(hash=False)
+    expect: Expect = field(hash=False)
+
+
+@frozen
+class Case:
+    """One case.  ``id`` is never given to another case."""
+
+    id: str
+    level: int
+    requirements: tuple[str, ...]
+    polarity: Polarity
+    about: str
+    steps: tuple[Step, ...] = field(hash=False, repr=False)
+    pair: str = ""
+    """For a negative case: the id of a positive one that differs as little as possible."""
+    source: str = "hand"
+    derived: bool = False
+    """Whether its bytes follow from the seed of the run."""
+    model: str = ""
+    """The behaviour of a model that it replays."""
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """What a port must support to run it."""
+        return frozenset(step.cmd for step in self.steps)
+
+
+LEVELS: Final[Mapping[int, str]] = {
+    0: "smoke: the adapter answers",
+    1: "codec: the wire format",
+    2: "cryptography and identity",
+    3: "link handshake and records",
+    4: "sessions; what one hop checks",
+    5: "roles: draft, terms, records",
+    6: "purge, custody, balance",
+    7: "conversations of several nodes",
+    8: "live, over real sockets",
+}
+PROFILES: Final[Mapping[str, frozenset[int]]] = {
+    "smoke": frozenset({0}),
+    "codec": frozenset(range(3)),
+    "core": frozenset(range(5)),
+    "full": frozenset(range(8)),
+    "live": frozenset({8}),
+}
+
+
+def compare(expect: Expect, reply: Reply, bound: dict[str, Any]) -> list[str]:
+    """Where a reply differs from what was expected, one line each; empty when it is right."""
+    if reply.kind is not expect.kind:
+        said = f" {reply.value}" if reply.kind is not Kind.OK and reply.value is not None else ""
+        return [f"{reply.kind.value}{said}, not {expect.describe()}"]
+    if expect.kind is Kind.REJECT and reply.value not in expect.codes:
+        return [f"reject {reply.value}, not {' or '.join(sorted(expect.codes))}"]
+    if expect.kind is Kind.OK:
+        faults: list[str] = []
+        _match(expect.value, reply.value, "", bound, faults)
+        return faults
+    return []
+
+
+def filled(value: Any, bound: Mapping[str, Any]) -> Any:
+    """Parameters with what earlier steps bound; raises ``KeyError`` for a name that none did."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"$ref"}:
+            return bound[value["$ref"]]
+        return {name: filled(item, bound) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [filled(item, bound) for item in value]
+    return value
+
+
+def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults: list[str]) -> None:
+    if isinstance(expected, Mapping) and len(expected) == 1:
+        (name, argument), *_ = expected.items()
+        if name == "$any":
+            return
+        if name == "$bind":
+            bound[argument] = actual
+            return
+        if name == "$unordered":
+            _match_unordered(argument, actual, path, bound, faults)
+            return
+        if name == "$opens_as":
+            _match_sealed(argument, actual, path, faults)
+            return
+    if isinstance(expected, Mapping):
+        _match_object(expected, actual, path, bound, faults)
+    elif isinstance(expected, (list, tuple)):
+        if not isinstance(actual, list) or len(actual) != len(expected):
+            faults.append(f"{path or 'result'}: {_brief(actual)}, not a list of {len(expected)}")
+            return
+        for index, (one, other) in enumerate(zip(expected, actual, strict=True)):
+            _match(one, other, f"{path}[{index}]", bound, faults)
+    elif type(expected) is not type(actual) or expected != actual:
+        faults.append(f"{path or 'result'}: {_brief(actual)}, not {_brief(expected)}")
+
+
+def _match_object(
+    expected: Mapping[str, Any], actual: Any, path: str, bound: dict[str, Any], faults: list[str]
+) -> None:
+    if not isinstance(actual, dict):
+        faults.append(f"{path or 'result'}: {_brief(actual)}, not an object")
+        return
+    for name, value in expected.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, Mapping) and value.keys() == {"$absent"}:
+            if name in actual:
+                faults.append(f"{here}: there, and must not be")
+        elif name not in actual:
+            faults.append(f"{here}: missing")
+        else:
+            _match(value, actual[name], here, bound, faults)
+    faults.extend(f"{path}.{name}: not asked for" for name in actual.keys() - expected.keys())
+
+
+def _match_unordered(
+    expected: Sequence[Any], actual: Any, path: str, bound: dict[str, Any], faults: list[str]
+) -> None:
+    if not isinstance(actual, list) or len(actual) != len(expected):
+        faults.append(f"{path}: {_brief(actual)}, not {len(expected)} items")
+        return
+    left = list(actual)
+    for item in expected:
+        for candidate in left:
+            trial: list[str] = []
+            trial_bound = dict(bound)
+            _match(item, candidate, path, trial_bound, trial)
+            if not trial:
+                bound.update(trial_bound)
+                left.remove(candidate)
+                break
+        else:
+            faults.append(f"{path}: nothing like {_brief(item)}")
+
+
+def _match_sealed(argument: Mapping[str, Any], actual: Any, path: str, faults: list[str]) -> None:
+    try:
+        key, nonce, associated = (bytes.fromhex(argument[name]) for name in ("key", "nonce", "associated"))
+        plaintext = open_sealed(key, nonce, bytes.fromhex(actual), associated)
+    except (ProtocolError, ValueError, TypeError) as error:
+        faults.append(f"{path}: doesn't open: {error}")
+        return
+    if plaintext.hex() != argument["plaintext"]:
+        faults.append(f"{path}: opens as {_brief(plaintext.hex())}, not {_brief(argument['plaintext'])}")
+
+
+def _brief(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -1,0 +1,114 @@
+"""The suite tests itself: every broken port and every mutant must be caught, or nobody is judged by it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import frozen
+
+from conformance.adapters.python import Adapter
+from conformance.broken import BROKEN, Broken
+from conformance.port import Fault, PortError
+from conformance.protocol import BadReplyError, Reply, parse_reply, reply_line
+from conformance.runner import Asked, Results, Verdict, run
+from conformance.suite import suite
+
+PROCESS_TIMEOUT: Final = 1.5
+"""Seconds: the broken ports that fall silent need not be waited for as long as others."""
+
+ENOUGH: Final = 3
+"""So many failures of a broken process are enough."""
+
+
+@frozen
+class Catch:
+    """How something broken was caught."""
+
+    name: str
+    about: str
+    caught: bool
+    by: str
+    """The finding, or the first case that failed."""
+    requirements: tuple[str, ...] = ()
+    failures: int = 0
+
+
+class InProcess:
+    """An adapter in this process, asked as if it were another: all goes through JSON."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def ask(self, command: str, parameters: Mapping[str, Any]) -> Reply:
+        """Answer one request; raises ``PortError`` for a reply out of form, as a process would."""
+        given = json.loads(json.dumps(parameters))
+        line = reply_line("1", self._adapter.handle(command, given))
+        try:
+            return parse_reply(line[:-1])[1]
+        except BadReplyError as error:
+            raise PortError(Fault.NOISE, str(error)) from None
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def adapter_command(name: str) -> list[str]:
+    """How a broken port is started."""
+    return [sys.executable, "-m", "conformance.broken", name]
+
+
+def reference(seed: str, profile: str = "full") -> Results:
+    """The reference implementation, in this process."""
+    return run((), seed=seed, profile=profile, start=lambda: InProcess(Adapter()))
+
+
+def try_broken(broken: Broken, seed: str) -> Results:
+    """Run the suite against one broken port."""
+    if broken.talk is not None:
+        return run(
+            adapter_command(broken.name),
+            seed=seed,
+            profile="core",
+            timeout=PROCESS_TIMEOUT,
+            stop_after=ENOUGH,
+        )
+
+    def start() -> Asked:
+        adapter = Adapter()
+        if broken.twist is not None:
+            broken.twist(adapter)
+        return InProcess(adapter)
+
+    with contextlib.ExitStack() as stack:
+        if broken.patch is not None:
+            suite(seed)  # made before: what is expected must not be broken as well
+            stack.enter_context(contextlib.contextmanager(broken.patch)())
+        # What it prints when it stumbles is nobody's business here.
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        return run((), seed=seed, start=start, stop_after=None if broken.names else ENOUGH)
+
+
+def judged(broken: Broken, results: Results) -> Catch:
+    """Whether the results catch it, and name what is wrong."""
+    failures = [one for one in results.outcomes if one.verdict not in {Verdict.PASS, Verdict.NOT_RUN}]
+    said = [f"{one.kind}: {one.detail}" for one in results.findings]
+    said += [one.message for one in failures] + ([results.given_up] if results.given_up else [])
+    named = next((text for text in said if broken.names in text), None)
+    caught = results.exit_code != 0 and results.conformant != "true" and named is not None
+    by = named or "nothing that names it"
+    rules: tuple[str, ...] = ()
+    if not broken.names and failures:
+        by = f"{failures[0].case.id}: {failures[0].message}"
+        rules = failures[0].case.requirements
+    return Catch(broken.name, broken.about, caught, by, rules, len(failures))
+
+
+def broken_ports(seed: str, names: Sequence[str] = ()) -> list[Catch]:
+    """Try every broken port, or those named."""
+    wanted = [BROKEN[name] for name in names] or list(BROKEN.values())
+    return [judged(broken, try_broken(broken, seed)) for broken in wanted]
