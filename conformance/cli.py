@@ -7,9 +7,11 @@ own check failed.
 from __future__ import annotations
 
 import datetime as dt
+import fnmatch
 import json
 import secrets
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -281,6 +283,39 @@ def regen(*, check: bool = False) -> int:
     arguments = ["--check"] if check else []
     code = make_vectors(arguments) or make_spec(arguments)
     return OWN_CHECK if code else AS_DECLARED
+
+
+@app.command(name="selftest")
+def selftest_command(*, seed: str | None = None, only: str = "*") -> int:
+    """Show that the suite catches what is broken, and nothing else.
+
+    Args:
+        seed: Repeats a run.
+        only: Broken ports whose names match this pattern.
+    """
+    from conformance import selftest  # noqa: PLC0415 - it loads every broken port
+
+    seed = _seed(seed)
+    began = time.monotonic()
+    right = run([sys.executable, "-m", "conformance.adapters.python"], seed=seed)
+    fault = selftest.sound(right)
+    print(
+        f"the reference: {len(right.outcomes)} cases in {right.seconds:.1f} s, conformant: {right.conformant}"
+    )
+    if fault:
+        print(f"void, because the reference itself fails: {fault}\nseed {seed}")
+        return OWN_CHECK
+    names = [name for name in selftest.BROKEN if fnmatch.fnmatchcase(name, only)]
+    catches = selftest.broken_ports(seed, names) if names else []
+    for catch in catches:
+        if not catch.caught:
+            print(f"ESCAPED  {catch.name}: {catch.about}: {catch.by}")
+    escaped = sum(not catch.caught for catch in catches)
+    seconds = time.monotonic() - began
+    print(f"{len(catches) - escaped} of {len(catches)} broken ports caught in {seconds:.0f} s; seed {seed}")
+    if escaped:
+        print(f"again: tom-conformance selftest --seed {seed}")
+    return OWN_CHECK if escaped else AS_DECLARED
 
 
 known_app = App(name="known", help="Known failures.")

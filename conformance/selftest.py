@@ -112,3 +112,12 @@ def broken_ports(seed: str, names: Sequence[str] = ()) -> list[Catch]:
     """Try every broken port, or those named."""
     wanted = [BROKEN[name] for name in names] or list(BROKEN.values())
     return [judged(broken, try_broken(broken, seed)) for broken in wanted]
+
+
+def sound(results: Results) -> str:
+    """Why the reference doesn't pass; empty when it does."""
+    if results.conformant == "true" and results.exit_code == 0:
+        return ""
+    bad = results.unexpected[:3]
+    said = [f"{one.case.id}: {one.message}" for one in bad] + [finding.detail for finding in results.findings]
+    return "; ".join([*said, results.given_up]) or "it doesn't conform"

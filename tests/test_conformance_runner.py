@@ -14,9 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from conformance import case as cases
-from conformance import cli, known, reports
+from conformance import cli, entry, known, reports
 from conformance.adapters.python import Adapter
-from conformance.broken import BROKEN
+from conformance.broken import BROKEN, Broken
 from conformance.case import Case, Expect, Polarity, Step, compare, filled, ok, reject
 from conformance.declared import dump
 from conformance.known import Known, KnownError
@@ -424,3 +424,33 @@ def test_ports_beside_each_other(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_level_has_a_profile() -> None:
     assert set(cases.LEVELS) == set().union(*cases.PROFILES.values())
     assert all(rule.level in {"MUST", "SHOULD", "MAY"} for rule in requirements().values())
+
+
+def test_the_console_script_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(entry, "ROOT", tmp_path)
+    assert entry.main() == 4
+    assert "clone" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(sys, "argv", ["tom-conformance", "lint"])
+    assert entry.main() == 0
+
+
+def test_the_selftest_says_what_escapes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["selftest", "--seed", "1", "--only", "one-code"]) == 0
+    assert "1 of 1 broken ports caught" in capsys.readouterr().out
+    harmless = Broken("harmless", "has nothing wrong", twist=lambda _: None)
+    monkeypatch.setitem(BROKEN, "harmless", harmless)
+    assert cli.main(["selftest", "--seed", "1", "--only", "harmless"]) == 4
+    assert "ESCAPED  harmless" in capsys.readouterr().out
+
+
+def test_the_selftest_is_void_when_the_reference_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "run", lambda *_, **__: failing("wire-header-0057"))
+    assert cli.main(["selftest"]) == 4
+    assert "void" in capsys.readouterr().out
