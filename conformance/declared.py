@@ -26,6 +26,7 @@ INSIDE: Final[Mapping[tuple[str, str], str]] = {
     ("delivery", "receipt"): "receipt",
     ("record_answer", "present"): "term_record",
     ("record_answer", "previous"): "term_record",
+    ("term_record", "vitals"): "vitals",
     ("child", "record"): "term_record",
     ("child", "parent"): "term_record",
     ("genesis", "record"): "term_record",

@@ -95,6 +95,8 @@ def proportions(cases: Sequence[Case]) -> Iterator[str]:
     """Where the suite falls short of what it promises."""
     negative = sum(case.polarity is Polarity.NEGATIVE for case in cases)
     derived = sum(case.derived for case in cases)
+    for frame in sweeps.unswept():
+        yield f"no sweep makes the frame {frame}"
     if len(cases) < LEAST_CASES:
         yield f"{len(cases)} cases, at least {LEAST_CASES} are promised"
     if negative < LEAST_NEGATIVE * len(cases):
