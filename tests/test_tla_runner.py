@@ -751,6 +751,11 @@ def test_a_trace_that_is_none_is_refused():
         verify('{"states": []}')
 
 
+def test_blocks_of_other_generators_are_left_alone(instances, pins):
+    text = "<!-- generated:layout vote -->\nas it was\n<!-- /generated -->"
+    assert fill(text, Tables(DATA, instances, pins)) == text
+
+
 def test_tables_are_filled_and_drift_is_seen(tmp_path, instances, pins):
     tables = Tables(DATA, instances, pins)
     file = tmp_path / "chapter.md"

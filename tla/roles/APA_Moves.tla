@@ -21,8 +21,10 @@ VARIABLES
   \* @type: Str -> Set($genesis);
   gone,
   \* @type: Str -> Set($act);
-  acts
+  acts,
+  \* @type: Set(Str);
+  down
 INSTANCE Moves WITH
-  Honest <- {"h1", "h2"}, Liars <- {"b1"}, Q <- 2, Attempts <- {1}, MIN <- 2, HEALS <- FALSE, RESIGN <- TRUE,
-  CANCEL <- TRUE, LATEST <- TRUE, DISKMOVE <- TRUE, LEAVES <- TRUE
+  Honest <- {"h1", "h2"}, Liars <- {"b1"}, Q <- 2, Attempts <- {1}, MIN <- 2, HEALS <- FALSE, Crashers <- {"h1"},
+  RESIGN <- TRUE, CANCEL <- TRUE, LATEST <- TRUE, DISKMOVE <- TRUE, LEAVES <- TRUE
 ==============================================================================

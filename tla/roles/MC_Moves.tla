@@ -1,7 +1,7 @@
 ------------------------------ MODULE MC_Moves --------------------------------
 (* TLC wrapper: symmetry, all states of the inductive invariant.              *)
 EXTENDS Moves, TLC
-Sym == Permutations(Honest) \union Permutations(Liars)
+Sym == Permutations(Honest \ Crashers) \union Permutations(Crashers) \union Permutations(Liars)
 MaxOf(X) == CHOOSE x \in X : \A y \in X : y <= x
 Children == { [att |-> a, who |-> W] : a \in Attempts, W \in { X \in SUBSET All : Cardinality(X) >= MIN } }
 Places == {Parent, Nowhere} \union Children
@@ -18,5 +18,6 @@ IndInit ==
   /\ AtHome
   /\ gone \in [Honest -> SUBSET Places]
   /\ acts \in [Honest -> SUBSET Deeds]
+  /\ down \in SUBSET Crashers
   /\ IndInv
 ==============================================================================

@@ -8,7 +8,8 @@
 (* member, liars included.  An honest founder issues one genesis an attempt   *)
 (* and lists members whose move for that attempt it received; a liar issues   *)
 (* any number, with any of the signers (it can't forge a move).               *)
-(* Restart: crash and restart; the moves signed and the home are on disk.     *)
+(* Crash, Restart: a member is away for as long as it likes, and comes back   *)
+(* with what is on disk, the moves it signed and its home; the others go on.  *)
 (* Heal: a member whose child dissolves leaves it, by signature, and joins    *)
 (* another.                                                                   *)
 (* Rules: TOM-ROLES-088 .. 108.                                              *)
@@ -26,6 +27,8 @@ CONSTANTS
   MIN,          \* smallest member set of a child
   \* @type: Bool;
   HEALS,        \* the instance has the Heal action
+  \* @type: Set(Str);
+  Crashers,     \* honest members that may crash and restart
   \* --- one switch a rule; each twin turns exactly one
   \* @type: Bool;
   RESIGN,       \* who has signed a move never votes in that parent again
@@ -55,8 +58,10 @@ VARIABLES
   \* @type: Str -> Set($genesis);
   gone,         \* homes the member has left by signature (history)
   \* @type: Str -> Set($act);
-  acts          \* where the member has acted (history)
-vars == <<founder, voted, top, signed, clean, gen, home, gone, acts>>
+  acts,         \* where the member has acted (history)
+  \* @type: Set(Str);
+  down          \* members that crashed and have not restarted
+vars == <<founder, voted, top, signed, clean, gen, home, gone, acts, down>>
 All == Honest \union Liars
 N == Cardinality(All)
 Parent == [att |-> 0, who |-> All]
@@ -68,57 +73,65 @@ Init ==
   /\ voted = {} /\ clean = {} /\ gen = {}
   /\ top = [h \in Honest |-> 0] /\ signed = [h \in Honest |-> {}]
   /\ home = [h \in Honest |-> Parent] /\ gone = [h \in Honest |-> {}]
-  /\ acts = [h \in Honest |-> {}]
+  /\ acts = [h \in Honest |-> {}] /\ down = {}
 InParent(h) == home[h] = Parent \/ ~RESIGN
 VoteParent(h) ==
-  /\ h \notin voted /\ InParent(h)
+  /\ h \notin down /\ h \notin voted /\ InParent(h)
   /\ voted' = voted \union {h}
   /\ acts' = [acts EXCEPT ![h] = @ \union {Act(Parent, 1)}]
-  /\ UNCHANGED <<founder, top, signed, clean, gen, home, gone>>
+  /\ UNCHANGED <<founder, top, signed, clean, gen, home, gone, down>>
 \* the parent's next term, by whoever its next record still lists
 VoteNext(h) ==
-  /\ ParentFinal /\ (home[h] = Parent \/ ~CANCEL)
+  /\ h \notin down /\ ParentFinal /\ (home[h] = Parent \/ ~CANCEL)
   /\ Act(Parent, 2) \notin acts[h]
   /\ acts' = [acts EXCEPT ![h] = @ \union {Act(Parent, 2)}]
-  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, home, gone>>
+  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, home, gone, down>>
 \* the member sees no live quorum at home, and signs a later attempt; its home until then is left
 Sign(h, a) ==
-  /\ a > top[h] /\ a \notin signed[h]
+  /\ h \notin down /\ a > top[h] /\ a \notin signed[h]
   /\ top' = [top EXCEPT ![h] = a]
   /\ signed' = [signed EXCEPT ![h] = @ \union {a}]
   /\ clean' = IF signed[h] = {} /\ h \notin voted THEN clean \union {h} ELSE clean
   /\ gone' = [gone EXCEPT ![h] = @ \union {home[h]}]
   /\ home' = [home EXCEPT ![h] = Nowhere]
-  /\ UNCHANGED <<founder, voted, gen, acts>>
+  /\ UNCHANGED <<founder, voted, gen, acts, down>>
 Movers(a) == { h \in Honest : a \in signed[h] } \union Liars
 Found(a, W) ==
   /\ Cardinality(W) >= MIN /\ W \subseteq Movers(a)
   /\ [att |-> a, who |-> W] \notin gen
-  /\ founder[a] \in Honest => /\ founder[a] \in W
+  /\ founder[a] \in Honest => /\ founder[a] \in W /\ founder[a] \notin down
                               /\ \A g \in gen : g.att # a
   /\ gen' = gen \union {[att |-> a, who |-> W]}
-  /\ UNCHANGED <<founder, voted, top, signed, clean, home, gone, acts>>
+  /\ UNCHANGED <<founder, voted, top, signed, clean, home, gone, acts, down>>
 Follow(h, g) ==
-  /\ g \in gen /\ h \in g.who /\ g \notin gone[h]
+  /\ h \notin down /\ g \in gen /\ h \in g.who /\ g \notin gone[h]
   /\ IF LATEST THEN g.att = top[h] /\ home[h] = Nowhere ELSE g.att \in signed[h] /\ home[h] # g
   /\ home' = [home EXCEPT ![h] = g]
-  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, gone, acts>>
+  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, gone, acts, down>>
 VoteChild(h) ==
-  /\ home[h].att > 0 /\ Act(home[h], 1) \notin acts[h]
+  /\ h \notin down /\ home[h].att > 0 /\ Act(home[h], 1) \notin acts[h]
   /\ acts' = [acts EXCEPT ![h] = @ \union {Act(home[h], 1)}]
-  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, home, gone>>
+  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, home, gone, down>>
 Heal(h, g) ==
-  /\ HEALS /\ home[h].att > 0 /\ g \in gen /\ g # home[h] /\ g \notin gone[h]
+  /\ HEALS /\ h \notin down /\ home[h].att > 0 /\ g \in gen /\ g # home[h] /\ g \notin gone[h]
   /\ gone' = IF LEAVES THEN [gone EXCEPT ![h] = @ \union {home[h]}] ELSE gone
   /\ home' = [home EXCEPT ![h] = g]
-  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, acts>>
+  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, acts, down>>
+Crash(h) ==
+  /\ h \in Crashers /\ h \notin down
+  /\ down' = down \union {h}
+  /\ UNCHANGED <<founder, voted, top, signed, clean, gen, home, gone, acts>>
+\* from disk; with nothing there it believes that it never left the parent
 Restart(h) ==
-  /\ ~DISKMOVE /\ home[h] # Parent
-  /\ home' = [home EXCEPT ![h] = Parent] /\ top' = [top EXCEPT ![h] = 0]
+  /\ h \in down
+  /\ down' = down \ {h}
+  /\ IF DISKMOVE THEN UNCHANGED <<home, top>>
+     ELSE home' = [home EXCEPT ![h] = Parent] /\ top' = [top EXCEPT ![h] = 0]
   /\ UNCHANGED <<founder, voted, signed, clean, gen, gone, acts>>
 Next ==
   \/ \E a \in Attempts, W \in SUBSET All : Found(a, W)
-  \/ \E h \in Honest : \/ VoteParent(h) \/ VoteNext(h) \/ VoteChild(h) \/ Restart(h)
+  \/ \E h \in Honest : \/ VoteParent(h) \/ VoteNext(h) \/ VoteChild(h)
+                       \/ Crash(h) \/ Restart(h)
                        \/ \E a \in Attempts : Sign(h, a)
                        \/ \E a \in Attempts, W \in SUBSET All : Follow(h, [att |-> a, who |-> W])
                        \/ \E a \in Attempts, W \in SUBSET All : Heal(h, [att |-> a, who |-> W])
@@ -153,7 +166,8 @@ LeftBehind == \A h \in Honest :
   /\ \A x \in acts[h] : Same(x, home[h]) \/ \E g \in gone[h] : Same(x, g)
 CleanMovers == /\ \A h \in clean : signed[h] # {}
                /\ clean \intersect voted = {}
-IndInv == TopSigned /\ AtHome /\ LeftBehind /\ CleanMovers /\ MoversOnly /\ OneGenesis
+Away == down \subseteq Crashers
+IndInv == Away /\ TopSigned /\ AtHome /\ LeftBehind /\ CleanMovers /\ MoversOnly /\ OneGenesis
 ------------------------------------------------------------------------------
 NeverVoteParent == voted = {}
 NeverVoteNext   == \A h \in Honest : Act(Parent, 2) \notin acts[h]
@@ -163,6 +177,9 @@ NeverFollow     == \A h \in Honest : home[h].att <= 0
 NeverVoteChild  == \A h \in Honest : \A x \in acts[h] : x.att = 0
 NeverSecond     == \A h \in Honest : \A x, y \in acts[h] : x.att <= 0 \/ y.att <= x.att
 NeverHeal       == \A h \in Honest : \A x \in acts[h] : x.att <= 0 \/ \A y \in acts[h] : y.att # x.att \/ y = x
+NeverCrash      == down = {}
+\* a member that has moved comes back from a crash
+NeverRestart    == [][\A h \in down : h \in down' \/ signed[h] = {}]_vars
 NeverTwins      == \A g1, g2 \in gen : g1.att = g2.att => g1 = g2
 \* the parent is final although a quorum's worth of its members moved: votes cast before
 NeverGhost      == ~(ParentFinal /\ \A h \in Honest : signed[h] # {})

@@ -29,6 +29,8 @@ from tla.runner.properties import read_properties
 SERVING = {"purge": ("compose", "abs")}
 """Areas without a chapter of their own stand in the chapter of another."""
 BLOCK = re.compile(r"(<!-- generated:(?P<name>[^>]*?) -->\n)(?P<body>.*?)(<!-- /generated -->)", re.DOTALL)
+OTHERS = ("layout", "reasons", "constants", "purposes", "example")
+"""Blocks that other generators fill (``tools.spec``, ``tools.vectors``) in the same chapters."""
 FILES = ("spec/08-roles.md", "spec/09-purge.md", "tla/README.md")
 
 
@@ -207,9 +209,11 @@ def _order(value: int | str) -> tuple[int, int, str]:
 
 
 def fill(text: str, tables: Tables) -> str:
-    """The text with every block filled anew."""
+    """The text with every block filled anew; those of other generators are left as they are."""
 
     def one(match: re.Match[str]) -> str:
+        if match["name"].split()[:1] and match["name"].split()[0] in OTHERS:
+            return match[0]
         return f"{match[1]}{tables.render(match['name'])}{match[4]}"
 
     return BLOCK.sub(one, text)
