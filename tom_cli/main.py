@@ -15,31 +15,37 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 import trio
+from attrs import frozen
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tom_cli import demo as demonstration
+from tom_cli import subnet
 from tom_cli.dump import Row, dump
 from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import DEFAULT_TTL, MAX_CONTENT, MAX_TTL
 from tom_ref.crypto import Secret32
-from tom_ref.drivers import library, secret_file
-from tom_ref.drivers.errors import AddressError, NotDelivered, UnreachableError
+from tom_ref.drivers import control, library, secret_file
+from tom_ref.drivers.errors import AddressError, ControlError, NotDelivered, UnreachableError
 from tom_ref.drivers.system import system_entropy
 from tom_ref.drivers.tcp import parse_host_port, parse_node_id
-from tom_ref.effects import DeliveryState, Event, Progress, Report
+from tom_ref.effects import Event, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
+from tom_ref.home import Standing
 from tom_ref.identity import Identity, new_secret
 from tom_ref.inputs import CommandError
+from tom_ref.timing import Timing
 
 FAILED: Final = 1
 USAGE: Final = 2
@@ -48,6 +54,14 @@ INTERRUPTED: Final = 130
 
 MAX_INSPECTED: Final = 4 * MAX_CONTENT
 """bytes: more than any frame has, even as hex."""
+
+MAX_INVITATION_TEXT: Final = 8_192
+"""count: characters; more than any invitation has."""
+
+OWN_NODE: Final = "That is this identity's own NodeId; a message goes to another node."
+
+MOST_HOURS: Final = 24 * 366
+"""h: the longest an invitation may be good for."""
 
 MAX_LINES: Final = 200
 """count: of one message, so many lines are shown to people."""
@@ -68,11 +82,13 @@ app = App(
     help="ToM, The Open Messaging: messages from A to B with no server.",
     help_format="plaintext",
     help_epilogue=_examples(
-        "tom demo                                   see a message travel, now",
-        "tom id new                                 make an identity of your own",
-        "tom node --listen 0.0.0.0:7700 --announce relay.example:7700",
-        "tom listen --relay tom1…@relay.example:7700",
-        'tom send tom1… "hello" --relay tom1…@relay.example:7700',
+        "tom demo                      see a message travel, now",
+        "tom id new                    make an identity of your own",
+        "tom node --listen 0.0.0.0:7700 --announce home.example:7700",
+        "tom invite                    whom you hand this to can join",
+        "tom join tom:…                on another computer",
+        "tom status                    who is there, and who does what",
+        'tom send tom1… "hello"        from either',
         "",
         "tom COMMAND --help says more about each.",
         "",
@@ -110,6 +126,27 @@ Relays = Annotated[
     tuple[str, ...],
     Parameter(name=["--relay", "-r"], help="A relay to use, tom1…@host:port; may be repeated.", negative=()),
 ]
+Fast = Annotated[
+    bool,
+    Parameter(
+        name="--fast",
+        help="For a network on this computer alone, whose nodes share one clock: terms of seconds instead of "
+        "ten minutes. All its nodes need it.",
+        negative=(),
+    ),
+]
+Listen = Annotated[
+    str, Parameter(help="host:port to listen at; port 0 takes any free one. Default: 127.0.0.1:7700")
+]
+Announce = Annotated[
+    tuple[str, ...],
+    Parameter(
+        help="host:port at which others reach this node, where it isn't what it listens at.", negative=()
+    ),
+]
+JoinFirst = Annotated[
+    str | None, Parameter(name="--join", help="An invitation, tom:…, for an identity that has no home yet.")
+]
 AsJson = Annotated[
     bool, Parameter(name="--json", help="One JSON document or line for programs.", negative=())
 ]
@@ -125,6 +162,10 @@ AskPassphrase = Annotated[
 
 class UsageError(LocalError):
     """The command was given something that it can't use."""
+
+
+class RefusedError(LocalError):
+    """The node refuses what it was asked for."""
 
 
 def passphrase(*, ask: bool, confirm: bool = False) -> str | None:
@@ -197,8 +238,8 @@ def show(path: Path | None = None, /, *, passphrase_: AskPassphrase = False, jso
         The secret file. Default: $TOM_IDENTITY or ~/.tom/identity.tom
     """
     target = _identity_path(path)
-    with secret_file.load(target, passphrase(ask=passphrase_)) as locked:
-        _show_identity(locked.secret, target, protected=None, json_=json_)
+    secret = secret_file.look(target, passphrase(ask=passphrase_))
+    _show_identity(secret, target, protected=None, json_=json_)
     return 0
 
 
@@ -241,37 +282,89 @@ def _identity_path(identity: Path | None) -> Path:
 
 @app.command(
     help_epilogue=_examples(
-        "tom node                                    on this computer only",
-        "tom node --listen 0.0.0.0:7700 --announce relay.example:7700",
+        "tom node                      on this computer only",
+        "tom node --listen 0.0.0.0:7700 --announce home.example:7700",
         "tom node --listen 127.0.0.1:0 --identity carol.tom",
     )
 )
 def node(
     *,
-    listen: Annotated[
-        str, Parameter(help="host:port to listen at; port 0 takes any free one. Default: 127.0.0.1:7700")
-    ] = "127.0.0.1:7700",
-    announce: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="host:port at which others reach this node, where it isn't what it listens at.", negative=()
-        ),
-    ] = (),
+    listen: Listen = "127.0.0.1:7700",
+    announce: Announce = (),
     identity: IdentityPath = None,
     relay: Relays = (),
+    fast: Fast = False,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
-    """Run a node that listens and relays until it is interrupted; prints its address first."""
+    """Run a node until it is interrupted; prints its address first.
+
+    A node without a home founds one, and others join it by invitation (tom
+    invite). Nobody says who relays: the network drafts its relays.
+    """
+    path, words = _identity_path(identity), passphrase(ask=passphrase_)
+    return _run_node(path, words, listen=listen, announce=announce, relay=relay, fast=fast, json_=json_)
+
+
+@app.command(
+    help_epilogue=_examples(
+        "tom join tom:…",
+        "tom join tom:… --listen 0.0.0.0:7701 --announce home.example:7701",
+        "tom join - < invitation.txt",
+    )
+)
+def join(
+    invitation: str,
+    /,
+    *,
+    listen: Listen = "127.0.0.1:0",
+    announce: Announce = (),
+    identity: IdentityPath = None,
+    fast: Fast = False,
+    passphrase_: AskPassphrase = False,
+    json_: AsJson = False,
+) -> int:
+    """Join a subnet by invitation and run as a node of it until interrupted.
+
+    A newcomer sends and receives at once, as the guest of a member, and is a
+    member with one of the next records. From then on tom node does.
+
+    Parameters
+    ----------
+    invitation
+        The text tom:… that tom invite made; - reads it from standard input.
+    """
+    text = sys.stdin.read(MAX_INVITATION_TEXT) if invitation == "-" else invitation
+    path, words = _identity_path(identity), passphrase(ask=passphrase_)
+    return _run_node(path, words, listen=listen, announce=announce, invitation=text, fast=fast, json_=json_)
+
+
+def _run_node(
+    path: Path,
+    words: str | None,
+    *,
+    listen: str,
+    announce: tuple[str, ...],
+    relay: tuple[str, ...] = (),
+    invitation: str | None = None,
+    fast: bool,
+    json_: bool,
+) -> int:
     place = parse_host_port(listen)
     if place[0] in {"0.0.0.0", "::"} and place[1] == 0 and not announce:  # noqa: S104 - what a user wrote
         raise UsageError(f"With {listen} nobody could know the port: name one, or use --announce.")
-    path = _identity_path(identity)
-    words = passphrase(ask=passphrase_)
 
     async def run() -> int:
         async with library.open_node(
-            path, passphrase=words, listen=listen, announce=announce or None, relays=relay
+            path,
+            passphrase=words,
+            listen=listen,
+            announce=announce or None,
+            relays=relay,
+            join=invitation,
+            found=invitation is None,
+            timing=_timing(fast=fast),
+            control=True,
         ) as opened:
             if json_:
                 tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
@@ -280,9 +373,7 @@ def node(
                 out().print(f"[bold]{address}", soft_wrap=True)
                 if opened.address is None:
                     out().print("HOST stands for a name or address of this computer.", style="dim")
-                out().print(
-                    "Give this address to others as their --relay. Ctrl-C ends the node.", style="dim"
-                )
+                out().print(_hint(opened, path), style="dim")
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_warn_unreachable, opened)
                 async for report in opened.reports():
@@ -290,7 +381,112 @@ def node(
                 nursery.cancel_scope.cancel()
         return 0
 
-    return _run(run)
+    try:
+        return _run(run)
+    except CommandError as error:
+        raise RefusedError(f"This node can't join: {error.detail} ({error.reason.value}).") from error
+
+
+def _timing(*, fast: bool) -> Timing | None:
+    return Timing.fast() if fast else None
+
+
+def _hint(opened: library.OpenNode, path: Path) -> str:
+    """What a person may want to do next."""
+    named = "" if path == default_identity() else f" -i {path}"
+    status = opened.status()
+    if status.standing is Standing.JOINING:
+        return f"Joining. Who is there: tom status{named}. Ctrl-C ends the node."
+    count = 0 if status.record is None else len(status.record.roster)
+    alone = "Alone so far" if count == 1 else f"One of {count} members"
+    return f"{alone}. Invite others: tom invite{named}. Who is there: tom status{named}."
+
+
+# --- the running node ---------------------------------------------------------------------------------
+
+
+@app.command(
+    help_epilogue=_examples(
+        "tom invite", "tom invite --hours 1", "tom invite --json -i carol.tom", "tom invite --no-qr"
+    )
+)
+def invite(
+    *,
+    hours: Annotated[float, Parameter(help="How long it is good for. Default: 24")] = 24.0,
+    qr: Annotated[bool, Parameter(help="Show the QR code. Default: on a terminal")] = sys.stdout.isatty(),
+    identity: IdentityPath = None,
+    json_: AsJson = False,
+) -> int:
+    """Make an invitation to the subnet of this identity's running node.
+
+    Whoever has it can join until it expires, so hand it over as you would a key.
+    """
+    if math.isnan(hours) or not 0 < hours <= MOST_HOURS:
+        raise UsageError(f"--hours is a number above 0, at most {MOST_HOURS}.")
+    path = _identity_path(identity)
+    answer = _run_for(subnet.request, path, do="invite", valid_for=round(hours * 3_600_000))
+    text = answer["invitation"]
+    if json_:
+        tell_json(invitation=text)
+        return 0
+    if qr:
+        out().print(subnet.qr_code(text), markup=False, soft_wrap=True)
+    out().print(text, markup=False, soft_wrap=True)
+    err().print(f"Good for {hours:g} h. On the other computer: tom join tom:…", style="dim")
+    return 0
+
+
+@app.command(
+    help_epilogue=_examples("tom status", "tom status --once", "tom status --health", "tom status --json")
+)
+def status(
+    *,
+    once: Annotated[bool, Parameter(help="Show it once instead of going on.", negative=())] = False,
+    health: Annotated[bool, Parameter(help="Show the subnet's vital signs.", negative=())] = False,
+    identity: IdentityPath = None,
+    json_: AsJson = False,
+) -> int:
+    """Show the subnet of this identity's running node: who is there and who does what.
+
+    On a terminal it goes on showing it until it is interrupted.
+    """
+    path = _identity_path(identity)
+    ask = partial(subnet.request, path, do="status")
+    render = (lambda known, _: subnet.render_health(known)) if health else subnet.render_status
+    if not json_ and not once and sys.stdout.isatty():
+
+        async def run() -> int:
+            await subnet.watch_status(out(), ask, render)
+            return 0
+
+        return _run(run)
+    known = _run_for(ask)["status"]
+    if json_:
+        tell_json(**known)
+    else:
+        out().print(render(known, time.time_ns() // 1_000_000))
+    return 0
+
+
+@app.command(help_epilogue=_examples("tom leave", "tom leave -i carol.tom"))
+def leave(*, identity: IdentityPath = None) -> int:
+    """Let this identity's running node ask to be left out of the next record."""
+    _run_for(subnet.request, _identity_path(identity), do="leave")
+    out().print("Asked. The node is left out of the next record; until then it stays a member.", style="dim")
+    return 0
+
+
+def _run_for(
+    ask: Callable[..., Coroutine[Any, Any, dict[str, Any]]], *arguments: Any, **named: Any
+) -> dict[str, Any]:
+    """Ask the running node of an identity; what it refuses is this command's error."""
+    try:
+        answer: dict[str, Any] = trio.run(partial(ask, *arguments, **named))
+    except ControlError as error:
+        raise UsageError(f"{error} Start one: tom node, or tom join.") from error
+    except CommandError as error:
+        raise RefusedError(f"{error.detail} ({error.reason.value}).") from error
+    return answer
 
 
 def _show_report(report: Report, *, json_: bool) -> None:
@@ -319,8 +515,9 @@ def _clock(at: int) -> str:
 
 @app.command(
     help_epilogue=_examples(
+        'tom send tom1… "hello"',
         'tom send tom1… "hello" --relay tom1…@relay.example:7700',
-        "tom send tom1… --file letter.txt --relay tom1…@relay.example:7700",
+        "tom send tom1… --file letter.txt",
         "date | tom send tom1… --file - --peer tom1…@192.0.2.7:7700 --route direct",
     )
 )
@@ -345,10 +542,15 @@ def send(
         float, Parameter(help="The message's lifetime in seconds, at most and by default 86400.")
     ] = DEFAULT_TTL / 1000,
     wait: Annotated[float, Parameter(help="How many seconds to wait for the receipt. Default: 30")] = 30.0,
+    join_: JoinFirst = None,
+    fast: Fast = False,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
     """Send a message and wait for its receipt.
+
+    If a node runs with this identity, it sends the message; else one runs for as
+    long as this takes.
 
     A message without a receipt stays stored with the identity and goes on
     whenever tom send, tom listen or tom node runs with it, until its lifetime is
@@ -369,28 +571,83 @@ def send(
     content = _content(text, file)
     path = _identity_path(identity)
     words = passphrase(ask=passphrase_)
+    what = _How(round(ttl * 1000), route, max(wait, 0.05), json_)
 
     async def run() -> int:
-        async with library.open_node(path, passphrase=words, relays=relay, peers=peer) as opened:
-            if recipient == opened.node_id:
-                raise UsageError("That is this identity's own NodeId; a message goes to another node.")
-            begun = trio.current_time()
-            delivery = await opened.send(recipient, content, ttl=round(ttl * 1000), route=route)
-            # At least a moment, so that what happens at once is shown.
-            with trio.move_on_after(max(wait, 0.05)) as patience:
-                async for step in delivery.journey():
-                    _show_step(step, trio.current_time() - begun, json_=json_)
-            if not delivery.finished:
-                assert patience.cancelled_caught
-                reasons = [_why(name, error) for name, error in opened.unreachable.items()]
-                _say_waiting(delivery, wait, reasons, linked=bool(opened.linked))
-                return NOT_DELIVERED
-            await delivery.delivered()
-            if not json_ and delivery.id is not None:
-                out().print(f"message {delivery.id.hex()}", style="dim", soft_wrap=True)
-        return 0
+        try:
+            async with library.open_node(
+                path, passphrase=words, relays=relay, peers=peer, join=join_, timing=_timing(fast=fast)
+            ) as opened:
+                if recipient == opened.node_id:
+                    raise UsageError(OWN_NODE)
+                return await _send_here(opened, recipient, content, what)
+        except ProtocolError as error:
+            if error.reason is not Reason.IDENTITY_IN_USE or relay or peer or join_:
+                raise
+            try:
+                async with control.connect(control.socket_path(path)) as stream:
+                    return await _send_there(stream, to, content, what)
+            except ControlError:
+                raise error from None
 
     return _run(run)
+
+
+@frozen
+class _How:
+    """How a message is to be sent, and what to show of it."""
+
+    ttl: int
+    """ms."""
+    route: Literal["relay", "direct"]
+    wait: float
+    """s, at least a moment, so that what happens at once is shown."""
+    json: bool
+
+
+async def _send_here(opened: library.OpenNode, recipient: bytes, content: bytes, how: _How) -> int:
+    """Send from a node of this process."""
+    begun = trio.current_time()
+    deadline = begun + how.wait
+    if opened.status().standing is Standing.JOINING:
+        with trio.move_on_at(deadline):
+            await opened.wait_home()
+    delivery = await opened.send(recipient, content, ttl=how.ttl, route=how.route)
+    with trio.move_on_at(deadline) as patience:
+        async for step in delivery.journey():
+            _show_step(control.step_document(step), trio.current_time() - begun, json_=how.json)
+    if not delivery.finished:
+        assert patience.cancelled_caught
+        reasons = [_why(name, error) for name, error in opened.unreachable.items()]
+        _say_waiting(delivery.state.name.lower(), how.wait, reasons, linked=bool(opened.linked))
+        return NOT_DELIVERED
+    await delivery.delivered()
+    if not how.json and delivery.id is not None:
+        out().print(f"message {delivery.id.hex()}", style="dim", soft_wrap=True)
+    return 0
+
+
+async def _send_there(stream: trio.SocketStream, to: str, content: bytes, how: _How) -> int:
+    """Let the running node of this identity send."""
+    begun = trio.current_time()
+    state, message = "pending", None
+    with trio.move_on_after(how.wait):
+        async for answer in control.ask(
+            stream, do="send", to=to, content=content.hex(), ttl=how.ttl, route=how.route
+        ):
+            if "step" not in answer:
+                break
+            step = answer["step"]
+            state, message = step.get("state", state), step["message_id"] or message
+            _show_step(step, trio.current_time() - begun, json_=how.json)
+    if state == "expired":
+        raise NotDelivered(f"No receipt from {to} was seen before the message expired.")
+    if state != "delivered":
+        _say_waiting(state, how.wait, [], linked=True)
+        return NOT_DELIVERED
+    if not how.json and message is not None:
+        out().print(f"message {message}", style="dim", soft_wrap=True)
+    return 0
 
 
 def _content(text: str | None, file: Path | None) -> bytes:
@@ -413,34 +670,32 @@ def _content(text: str | None, file: Path | None) -> bytes:
 
 
 _STATES: Final = {
-    DeliveryState.PENDING: "stored on this computer",
-    DeliveryState.SENT: "handed over to",
-    DeliveryState.RELAYED: "on its way to",
-    DeliveryState.EXPIRED: "no receipt was seen in its lifetime",
+    "pending": "stored on this computer",
+    "sent": "handed over to",
+    "relayed": "on its way to",
+    "expired": "no receipt was seen in its lifetime",
 }
 
 
-def _show_step(step: Progress | Report, elapsed: float, *, json_: bool) -> None:
-    stamped = Text(f"{elapsed * 1000:>6.0f} ms  ", style="dim")
-    if isinstance(step, Report):
-        if not json_ and step.event in {Event.REROUTED, Event.REFUSED}:
-            stamped.append(f"{step.event.value:<9}", style="bold yellow not dim")
-            stamped.append(f"  {short(node_id_to_text(step.peer))}: {step.detail}", style="not dim")
-            out().print(stamped, soft_wrap=True)
+def _show_step(step: dict[str, Any], elapsed: float, *, json_: bool) -> None:
+    """Show one step of a message's journey (see :func:`tom_ref.drivers.control.step_document`)."""
+    line = Text(f"{elapsed * 1000:>6.0f} ms  ", style="dim")
+    if "event" in step:
+        if not json_ and step["event"] in {Event.REROUTED.value, Event.REFUSED.value}:
+            line.append(f"{step['event']:<9}", style="bold yellow not dim")
+            line.append(f"  {short(step['peer'])}: {step['detail']}", style="not dim")
+            out().print(line, soft_wrap=True)
         return
-    message = None if step.message_id is None else step.message_id.hex()
+    state = step["state"]
     if json_:
-        trail = [node_id_to_text(stamp.next_hop) for stamp in step.trail]
-        tell_json(state=step.state.name.lower(), message_id=message, trail=trail)
+        tell_json(state=state, message_id=step["message_id"], trail=step["trail"])
         return
-    line = stamped
-    done = step.state is DeliveryState.DELIVERED
-    line.append(f"{step.state.name.lower():<9}", style="bold green not dim" if done else "bold not dim")
-    if step.receipt is not None:
-        line.append(f"  receipt of {short(node_id_to_text(step.receipt.recipient))} verified")
+    line.append(f"{state:<9}", style="bold green not dim" if state == "delivered" else "bold not dim")
+    if step["recipient"] is not None:
+        line.append(f"  receipt of {short(step['recipient'])} verified")
     else:
-        hops = [short(node_id_to_text(stamp.next_hop)) for stamp in step.trail]
-        line.append("  " + " ".join([_STATES[step.state], *hops[-1:]]))
+        hops = [short(hop) for hop in step["trail"]]
+        line.append("  " + " ".join([_STATES[state], *hops[-1:]]))
         if len(hops) > 1:
             line.append(f", hop {len(hops)}")
     out().print(line, soft_wrap=True)
@@ -450,14 +705,14 @@ def _why(name: str, error: UnreachableError) -> str:
     return f"{short(name)}: {error}"
 
 
-def _say_waiting(delivery: library.Delivery, wait: float, reasons: list[str], *, linked: bool) -> None:
+def _say_waiting(state: str, wait: float, reasons: list[str], *, linked: bool) -> None:
     if not reasons:
         reasons = [
-            "The relay was reached; the recipient has not answered through it. Is it running?"
+            "Others were reached; the recipient has not answered through them. Is it running?"
             if linked
-            else "No relay and no address of the recipient is known: give --relay or --peer."
+            else "Nobody could be reached. Join a network first (tom join), or give --relay or --peer."
         ]
-    complain(f"No receipt within {wait:g} s; the message is {delivery.state.name.lower()}.")
+    complain(f"No receipt within {wait:g} s; the message is {state}.")
     for reason in reasons:
         complain(reason)
     complain("The message stays stored. It goes on whenever tom runs with this identity.")
@@ -465,8 +720,9 @@ def _say_waiting(delivery: library.Delivery, wait: float, reasons: list[str], *,
 
 @app.command(
     help_epilogue=_examples(
-        "tom listen --relay tom1…@relay.example:7700",
-        "tom listen --at 127.0.0.1:7701                  reachable without a relay",
+        "tom listen",
+        "tom listen --join tom:…",
+        "tom listen --at 127.0.0.1:7701        reachable for others",
         "tom listen --relay tom1…@relay.example:7700 --count 1 --json",
     )
 )
@@ -476,12 +732,14 @@ def listen(
         str | None, Parameter(help="host:port to listen at, if others are to reach this node.")
     ] = None,
     count: Annotated[int, Parameter(help="End after so many messages; 0 goes on until interrupted.")] = 0,
+    join_: JoinFirst = None,
     identity: IdentityPath = None,
     relay: Relays = (),
+    fast: Fast = False,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
-    """Show messages as they arrive."""
+    """Run a node and show messages as they arrive."""
     if count < 0:
         raise UsageError("--count is 0 or more.")
     if at is not None:
@@ -490,19 +748,66 @@ def listen(
     words = passphrase(ask=passphrase_)
 
     async def run() -> int:
-        async with library.open_node(path, passphrase=words, listen=at, relays=relay) as opened:
-            if json_:
-                tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
-            else:
-                out().print(f"[bold]{opened.address or opened.id}", soft_wrap=True)
-                out().print("This is where others write to. Ctrl-C ends.", style="dim")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_warn_unreachable, opened)
-                await _show_messages(opened, count, json_=json_)
-                nursery.cancel_scope.cancel()
-        return 0
+        node = library.open_node(
+            path,
+            passphrase=words,
+            listen=at,
+            relays=relay,
+            join=join_,
+            timing=_timing(fast=fast),
+            control=True,
+        )
+        try:
+            return await _listen_here(node, count, json_=json_)
+        except ProtocolError as error:
+            if error.reason is not Reason.IDENTITY_IN_USE or relay or at or join_:
+                raise
+            try:
+                return await _listen_there(path, count, json_=json_)
+            except ControlError:
+                raise error from None
 
     return _run(run)
+
+
+async def _listen_here(
+    node: AbstractAsyncContextManager[library.OpenNode], count: int, *, json_: bool
+) -> int:
+    """Show the messages of a node of this process."""
+    async with node as opened:
+        if json_:
+            tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
+        else:
+            out().print(f"[bold]{opened.address or opened.id}", soft_wrap=True)
+            out().print("This is where others write to. Ctrl-C ends.", style="dim")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_warn_unreachable, opened)
+            shown = 0
+            async for message in opened:
+                _show_message(control.message_document(message), json_=json_)
+                message.acknowledge()
+                shown += 1
+                if shown == count:
+                    break
+            nursery.cancel_scope.cancel()
+    return 0
+
+
+async def _listen_there(path: Path, count: int, *, json_: bool) -> int:
+    """Show the messages of the node that runs with this identity."""
+    async with control.connect(control.socket_path(path)) as stream:
+        if json_:
+            tell_json(event="attached")
+        else:
+            out().print("Messages of the node that runs with this identity. Ctrl-C ends.", style="dim")
+        shown = 0
+        async for answer in control.ask(stream, do="receive"):
+            _show_message(answer["message"], json_=json_)
+            await control.acknowledge(stream)
+            shown += 1
+            if shown == count:
+                break
+    return 0
 
 
 async def _warn_unreachable(opened: library.OpenNode) -> None:
@@ -516,30 +821,16 @@ async def _warn_unreachable(opened: library.OpenNode) -> None:
         await trio.sleep(0.5)
 
 
-async def _show_messages(opened: library.OpenNode, count: int, *, json_: bool) -> None:
-    shown = 0
-    async for message in opened:
-        if json_:
-            tell_json(
-                event="message",
-                message_id=message.id.hex(),
-                sender=message.sender,
-                relay=message.relay,
-                content=message.content.hex(),
-                received_at=message.received_at,
-                again=message.again,
-            )
-        else:
-            line = Text(_clock(message.received_at), style="dim")
-            line.append(f"  {message.sender}", style="bold cyan not dim")
-            if message.again:
-                line.append("  again")
-            out().print(line, soft_wrap=True)
-            out().print(Text(_paragraph(message.content)), soft_wrap=True)
-        message.acknowledge()
-        shown += 1
-        if shown == count:
-            return
+def _show_message(message: dict[str, Any], *, json_: bool) -> None:
+    if json_:
+        tell_json(event="message", **message)
+        return
+    line = Text(_clock(message["received_at"]), style="dim")
+    line.append(f"  {message['sender']}", style="bold cyan not dim")
+    if message["again"]:
+        line.append("  again")
+    out().print(line, soft_wrap=True)
+    out().print(Text(_paragraph(bytes.fromhex(message["content"]))), soft_wrap=True)
 
 
 def _paragraph(content: bytes) -> str:
@@ -768,7 +1059,11 @@ def _advice(error: ProtocolError) -> str:
             else "Try --passphrase, or set TOM_PASSPHRASE."
         ),
         Reason.BAD_SECRET_FILE: "The file was left as it is; restore it from a copy.",
-        Reason.BAD_TEXT: "A NodeId begins with tom1 and has 62 characters.",
+        Reason.BAD_TEXT: (
+            "An invitation begins with tom: and is used whole, as it was made."
+            if "invitation" in error.detail
+            else "A NodeId begins with tom1 and has 62 characters."
+        ),
     }
     return f"{error}. {advice.get(error.reason, '')}".rstrip()
 

@@ -54,6 +54,10 @@ class ListenError(DriverError):
     """The node can't listen at this address (in use, not this computer's, not permitted)."""
 
 
+class ControlError(DriverError):
+    """A running node can't be steered: there is none, or its socket isn't safe to use."""
+
+
 class UnreachableError(DriverError):
     """No connection to this address could be made."""
 

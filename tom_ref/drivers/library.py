@@ -2,12 +2,16 @@
 
 .. code-block:: python
 
-    async with tom_ref.open_node("alice.tom", listen="127.0.0.1:0", relays=["tom1…@192.0.2.7:4321"]) as node:
+    async with tom_ref.open_node("alice.tom", join="tom:…") as node:
         delivery = await node.send("tom1…", b"hello")
         receipt = await delivery.delivered()
 
         async for message in node:
             print(message.sender, message.content)
+
+The first node of a subnet is opened with ``found=True`` and a place to listen at, and gives invitations
+out with ``await node.invite()``.  Whoever has joined once stays: ``join`` is taken only by a node
+without a home.  No node is told who relays; the subnet drafts its relays itself.
 
 What an application can rely on
 -------------------------------
@@ -37,12 +41,14 @@ from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias
 
 import trio
+from attrs import evolve
 
 from tom_ref.bech32m import node_id_to_text
-from tom_ref.constants import DEFAULT_TTL, EPS, KEY_BYTES, MAX_PENDING
+from tom_ref.constants import DEFAULT_TTL, EPS, INVITATION_VALIDITY, KEY_BYTES, MAX_PENDING
 from tom_ref.crypto import Secret32
 from tom_ref.drivers import secret_file
 from tom_ref.drivers.connection import Connection
+from tom_ref.drivers.control import serve, socket_path
 from tom_ref.drivers.errors import (
     AddressError,
     ClockError,
@@ -63,12 +69,26 @@ from tom_ref.drivers.tcp import (
     parse_node_id,
     parse_peer,
 )
-from tom_ref.effects import Deliver, DeliveryState, Event, Progress, Report
+from tom_ref.effects import Deliver, DeliveryState, Event, Invited, Progress, Report
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import NO_NODE, Address, Receipt, Transport
+from tom_ref.home import HomeStatus, Standing
 from tom_ref.identity import Identity, new_secret
-from tom_ref.inputs import Acknowledge, AddPeer, CommandError, Route, SendMessage, SetAddresses
+from tom_ref.inputs import (
+    Acknowledge,
+    AddPeer,
+    CommandError,
+    Found,
+    JoinSubnet,
+    LeaveSubnet,
+    MakeInvitation,
+    Route,
+    SendMessage,
+    SetAddresses,
+)
+from tom_ref.invitation import invitation_from_text, invitation_to_text
 from tom_ref.node import Node, subnet_id
+from tom_ref.timing import Timing
 
 DEFAULT_SUBNET: Final = "ToM"
 """The name of the subnet that a node belongs to when none is given."""
@@ -90,6 +110,7 @@ NodeName: TypeAlias = bytes | str
 
 _ROUTES: Final = {"relay": Route.RELAY_FIRST, "direct": Route.DIRECT_FIRST}
 _BEFORE_SENT: Final = {Event.ENCRYPTED, Event.HANDED_OVER}
+_AT_HOME: Final = {Event.FOUNDED, Event.GUEST, Event.ADMITTED, Event.LEFT_OUT, Event.RECORD}
 
 
 def _node_id(name: NodeName) -> bytes:
@@ -134,6 +155,10 @@ class Message:
         self.acknowledged = False
         """Whether the application is done with it."""
         self._relay = what.relay
+        self._what = what
+
+    def _again(self) -> Deliver:
+        return evolve(self._what, again=True)
 
     @property
     def sender(self) -> str:
@@ -321,6 +346,8 @@ class OpenNode:
         self._inbox_signal = _Signal()
         self._room_signal = _Signal()
         self._links_signal = _Signal()
+        self._home_signal = _Signal()
+        self._invitations: deque[Invited] = deque()
         self._deliveries: dict[int, Delivery] = {}
         self._by_message: dict[bytes, Delivery] = {}
         self._early: OrderedDict[bytes, list[Report]] = OrderedDict()
@@ -373,6 +400,60 @@ class OpenNode:
         """Tell the node that another is reached at ``tom1…@host:port``; it may serve as a relay."""
         node_id, place = parse_peer(address)
         self._runner.feed(AddPeer(node_id, (place,), relay))
+
+    # --- the subnet -----------------------------------------------------------------------------------
+
+    def status(self) -> HomeStatus:
+        """What this node is in its home subnet, the present record, and who does what."""
+        return self._runner.node.status()
+
+    async def invite(self, *, valid_for: int = INVITATION_VALIDITY) -> str:
+        """Make an invitation, good for newcomers for ``valid_for`` ms: the text ``tom:…``.
+
+        Whoever has it can join, so keep it like a key.  Raises ``CommandError``: ``wrong_subnet`` for
+        a node that is no member, ``bad_value`` for one that listens nowhere, ``overloaded`` when too many
+        invitations are open.
+        """
+        self._check_running()
+        self._runner.feed(MakeInvitation(self._runner.now() + valid_for))
+        with trio.CancelScope(shield=True):
+            await self._runner.carried_out()
+        return invitation_to_text(self._invitations.popleft().invitation)
+
+    def join(self, invitation: str) -> None:
+        """Join the subnet of an invitation (``tom:…``): its guest at once, a member with a coming record.
+
+        Nothing happens for a node that is there already or on its way.  Raises ``ProtocolError``
+        (``bad_text`` and what else breaks a rule) for a text that is no invitation, and ``CommandError``:
+        ``expired``, ``bad_signature``, ``node_mismatch`` for an own one, ``wrong_subnet`` for a node that has
+        another home.
+        """
+        self._check_running()
+        what = invitation_from_text(invitation.strip())
+        status = self.status()
+        here = what.inviter if status.record is None else what.subnet
+        if here not in {status.host, None if status.record is None else status.record.subnet}:
+            self._runner.feed(JoinSubnet(what))
+
+    def found(self) -> None:
+        """Found a subnet of this node alone; nothing happens for a node that has a home or is joining one."""
+        self._check_running()
+        if self.status().standing is Standing.NONE:
+            self._runner.feed(Found())
+
+    def leave(self) -> None:
+        """Ask to be left out of the next record; raises ``CommandError`` for a node without a home."""
+        self._check_running()
+        self._runner.feed(LeaveSubnet())
+
+    async def wait_home(self, *, member: bool = False) -> HomeStatus:
+        """Wait until the node can be reached in its home: as a guest of a member, or as a member itself."""
+        wanted = {Standing.MEMBER} if member else {Standing.MEMBER, Standing.GUEST}
+        await trio.lowlevel.checkpoint()
+        while self.status().standing not in wanted:
+            self._check_running()
+            await self._home_signal.wait()
+        return self.status()
 
     # --- sending --------------------------------------------------------------------------------------
 
@@ -467,6 +548,12 @@ class OpenNode:
             await self._inbox_signal.wait()
         return Message(self._inbox.popleft(), self)
 
+    def put_back(self, message: Message) -> None:
+        """Let a message that was taken and not acknowledged be the next one again, marked ``again``."""
+        if not message.acknowledged:
+            self._inbox.appendleft(message._again())  # noqa: SLF001 - one module
+            self._inbox_signal.fire()
+
     def _feed_acknowledge(self, message: bytes) -> None:
         self._check_running()
         self._runner.feed(Acknowledge(message))
@@ -513,6 +600,8 @@ class OpenNode:
         elif what.event is Event.UNLINKED:
             self._linked.discard(what.peer)
             self._links_signal.fire()
+        elif what.event in _AT_HOME:
+            self._home_signal.fire()
         if what.message_id is not None:
             delivery = self._by_message.get(what.message_id)
             if delivery is not None:
@@ -527,6 +616,10 @@ class OpenNode:
     def drained(self) -> None:
         """There is room again (called by the runner)."""
         self._room_signal.fire()
+
+    def invited(self, what: Invited) -> None:
+        """An invitation is made (called by the runner)."""
+        self._invitations.append(what)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -549,7 +642,7 @@ class OpenNode:
             delivery._stop(stopped)  # noqa: SLF001 - one module
         for reader in self._readers:
             reader._end()  # noqa: SLF001 - one module
-        for signal in (self._inbox_signal, self._room_signal, self._links_signal):
+        for signal in (self._inbox_signal, self._room_signal, self._links_signal, self._home_signal):
             signal.fire()
 
 
@@ -564,6 +657,10 @@ async def open_node(
     peers: Iterable[str] = (),
     subnet: bytes | str = DEFAULT_SUBNET,
     ttl: int = DEFAULT_TTL,
+    join: str | None = None,
+    found: bool = False,
+    timing: Timing | None = None,
+    control: bool = False,
     trust_clock: bool = False,
     trace: Trace | None = None,
 ) -> AsyncIterator[OpenNode]:
@@ -573,8 +670,12 @@ async def open_node(
     ``path`` + ``-store``.  ``None`` gives a temporary identity that leaves nothing behind.  ``listen`` is
     ``host:port`` (port 0: any free one); ``announce`` names the ``host:port`` texts at which others reach the
     node, where that is not what it listens at.  ``relays`` and ``peers`` are ``tom1…@host:port``; relays are
-    linked to all the time.  ``subnet`` is the name or the 32-byte id of the subnet, ``ttl`` the messages'
-    lifetime in ms where ``send`` names none.  ``trace`` is called with every step (time, input, effects).
+    linked to all the time.  ``subnet`` is the name or the 32-byte id to which messages belong while the node
+    has no home, ``ttl`` the messages' lifetime in ms where ``send`` names none.  ``join`` is an invitation's
+    text (:meth:`OpenNode.join`); with ``found`` a node that has no home then founds one.  ``timing`` is what
+    the subnet's nodes agreed on, where it isn't that of ToM/1.  With ``control`` other processes of this
+    user can steer the node (:mod:`tom_ref.drivers.control`).  ``trace`` is called with every step (time,
+    input, effects).
 
     Raises :class:`SecretFileError`, ``ProtocolError`` (``identity_in_use``, ``wrong_passphrase``,
     ``bad_secret_file``), :class:`StoreError`, :class:`ListenError`, :class:`AddressError`, and
@@ -601,7 +702,7 @@ async def open_node(
                     failed=handle._note_unreachable,  # noqa: SLF001
                 )
                 runner = Runner(
-                    _make_node(identity, subnet_bytes, clock, store),
+                    _make_node(identity, subnet_bytes, clock, store, timing),
                     store,
                     clock,
                     handle,
@@ -618,6 +719,12 @@ async def open_node(
                         runner.feed(SetAddresses(handle._addresses))  # noqa: SLF001 - one module
                     for node_id, address, relay in known:
                         runner.feed(AddPeer(node_id, (address,), relay))
+                    if control and path is not None:
+                        await nursery.start(serve, handle, socket_path(Path(path)))
+                    if join is not None:
+                        handle.join(join)
+                    if found:
+                        handle.found()
                     yield handle
                 except Exception as error:  # noqa: BLE001 - raised below, outside of the nursery
                     failure = error
@@ -664,9 +771,18 @@ def _floor(store: Store, *, trust_clock: bool) -> int:
     return store.last_time
 
 
-def _make_node(identity: Identity, subnet: bytes, clock: SystemClock, store: Store) -> Node:
+def _make_node(
+    identity: Identity, subnet: bytes, clock: SystemClock, store: Store, timing: Timing | None
+) -> Node:
     try:
-        return Node(identity, subnet=subnet, entropy=system_entropy, now=clock.now(), records=store.load())
+        return Node(
+            identity,
+            subnet=subnet,
+            entropy=system_entropy,
+            now=clock.now(),
+            records=store.load(),
+            timing=timing,
+        )
     except ProtocolError as error:
         raise StoreCorruptError(
             f"A record in {store!r} is damaged ({error}). Move the store away to begin a new one; messages "

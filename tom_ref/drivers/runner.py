@@ -30,6 +30,7 @@ from tom_ref.effects import (
     Dial,
     Drained,
     Effect,
+    Invited,
     Persist,
     Progress,
     Report,
@@ -94,6 +95,10 @@ class Application(Protocol):
 
     def drained(self) -> None:
         """There is room for messages again."""
+        ...
+
+    def invited(self, what: Invited) -> None:
+        """An invitation that was asked for."""
         ...
 
 
@@ -330,5 +335,7 @@ class Runner:
                 self._application.reported(effect)
             case Drained():
                 self._application.drained()
+            case Invited():
+                self._application.invited(effect)
             case Persist():
                 raise AssertionError("changes are written before")

@@ -68,6 +68,8 @@ def create(path: str | os.PathLike[str], secret: Secret32, passphrase: str | Non
     exists (it is never overwritten) or the file can't be written.
     """
     target = Path(path)
+    if not target.name:
+        raise SecretFileError(f"{target} is a folder; name the file to be made in it.")
     data = encode_secret_file(secret, passphrase, entropy)
     draft = target.with_name(f".{target.name}.{os.urandom(6).hex()}.new")
     try:
@@ -102,6 +104,21 @@ def load(path: str | os.PathLike[str], passphrase: str | None = None) -> LockedS
     node of this one) holds it, ``bad_secret_file`` or ``wrong_passphrase``.
     """
     target = Path(path)
+    secret, descriptor = _read(target, passphrase, lock=True)
+    return LockedSecret(target, secret, descriptor)
+
+
+def look(path: str | os.PathLike[str], passphrase: str | None = None) -> Secret32:
+    """Read a secret file without locking it, to show what follows from it; a node may be running with it.
+
+    Raises as :func:`load`, but for ``identity_in_use``.
+    """
+    secret, descriptor = _read(Path(path), passphrase, lock=False)
+    os.close(descriptor)
+    return secret
+
+
+def _read(target: Path, passphrase: str | None, *, lock: bool) -> tuple[Secret32, int]:
     try:
         descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -110,11 +127,12 @@ def load(path: str | os.PathLike[str], passphrase: str | None = None) -> LockedS
         raise SecretFileError(f"The secret file {target} can't be opened: {error.strerror}.") from error
     try:
         _check_access(target, os.fstat(descriptor))
-        _lock(target, descriptor)
+        if lock:
+            _lock(target, descriptor)
         data = os.read(descriptor, MAX_FILE + 1)
         if len(data) > MAX_FILE:
             raise ProtocolError(Reason.BAD_SECRET_FILE, f"{target} is far larger than a secret file")
-        return LockedSecret(target, decode_secret_file(data, passphrase), descriptor)
+        return decode_secret_file(data, passphrase), descriptor
     except OSError as error:
         os.close(descriptor)
         raise SecretFileError(f"The secret file {target} can't be read: {error.strerror}.") from error
