@@ -1,0 +1,23 @@
+"""Replays of ``test-vectors/roles/``."""
+
+from __future__ import annotations
+
+from tests.vector_replay import Replay
+from tools.vectors import _roles
+
+REPLAY: dict[str, Replay] = {
+    "roles-record": _roles.read_record,
+    "roles-genesis": _roles.read_genesis,
+    "roles-draft": _roles.drafted,
+    "roles-roles": _roles.roles_of,
+    "roles-duty": _roles.duty,
+    "roles-seed": _roles.seeded,
+    "roles-signed": _roles.signed,
+    "roles-invitation": _roles.invited,
+    "roles-next": _roles.following,
+    "roles-judged": _roles.judged,
+    "roles-finality": _roles.finality,
+    "roles-streamlet": _roles.scripted,
+    "roles-catching-up": _roles.caught_up,
+    "roles-answer": _roles.answered,
+}
