@@ -361,6 +361,16 @@ def _knows_everything(adapter: Adapter) -> None:
     _answers(adapter, lambda _, __, r: Reply(Kind.OK, {}) if r.kind is Kind.UNSUPPORTED else r)
 
 
+@_twisted("remembers", "keeps its nodes through a reset")
+def _remembers(adapter: Adapter) -> None:
+    right = adapter.answer
+
+    def answer(command: str, given: Any) -> Any:
+        return {"nodes": 1} if command == "reset" else right(command, given)
+
+    adapter.answer = answer  # type: ignore[method-assign]
+
+
 @_twisted("other-version", "speaks another version", "hello")
 def _other_version(adapter: Adapter) -> None:
     _hello(adapter, spec="ToM/2")

@@ -286,15 +286,20 @@ def regen(*, check: bool = False) -> int:
 
 
 @app.command(name="selftest")
-def selftest_command(*, seed: str | None = None, only: str = "*") -> int:
+def selftest_command(
+    *, seed: str | None = None, only: str = "*", mutants: bool = True, report: Path | None = None
+) -> int:
     """Show that the suite catches what is broken, and nothing else.
 
     Args:
         seed: Repeats a run.
         only: Broken ports whose names match this pattern.
+        mutants: Whether to try one mutant a MUST as well.
+        report: A file for the results, as JSON, which `coverage` reads.
     """
     from conformance import selftest  # noqa: PLC0415 - it loads every broken port
     from conformance.broken import BROKEN  # noqa: PLC0415 - as above
+    from conformance.mutants import try_rules  # noqa: PLC0415 - as above
 
     seed = _seed(seed)
     began = time.monotonic()
@@ -313,9 +318,55 @@ def selftest_command(*, seed: str | None = None, only: str = "*") -> int:
     escaped = sum(not catch.caught for catch in catches)
     seconds = time.monotonic() - began
     print(f"{len(catches) - escaped} of {len(catches)} broken ports caught in {seconds:.0f} s; seed {seed}")
-    if escaped:
+    tried = try_rules(suite(seed)) if mutants else None
+    if tried is not None:
+        print(tried.said)
+    if report is not None:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.write_text(selftest.as_json(catches, tried, seed), encoding="utf-8")
+    bad = escaped or (tried is not None and not tried.sound)
+    if bad:
         print(f"again: tom-conformance selftest --seed {seed}")
-    return OWN_CHECK if escaped else AS_DECLARED
+    return OWN_CHECK if bad else AS_DECLARED
+
+
+@app.command(name="coverage")
+def coverage_command(
+    *,
+    form: Annotated[Literal["table", "json", "markdown"], Parameter(name="--format")] = "table",
+    selftest: Path | None = None,
+    seed: str = "0",
+) -> int:
+    """Show for each requirement the code, models, cases and mutants that belong to it.
+
+    Args:
+        form: For people, programs, or the documentation site.
+        selftest: What `selftest --report` wrote, for the mutants.
+        seed: Of the run.
+    """
+    from conformance import coverage  # noqa: PLC0415 - it reads every source
+
+    killed = {}
+    if selftest is not None:
+        try:
+            killed = json.loads(selftest.read_text(encoding="utf-8"))["mutants"]
+        except (OSError, ValueError, KeyError) as error:
+            raise UsageError(f"{selftest}: {error}") from None
+    made = coverage.rows(suite(seed), killed)
+    if form == "json":
+        print(coverage.as_json(made), end="")
+    elif form == "markdown":
+        print(coverage.as_markdown(made), end="")
+    else:
+        columns = ("must", "both", "positive", "negative", "runner", "excluded", "open", "killed")
+        table = Table(title="MUSTs by what shows them", title_justify="left")
+        table.add_column("chapter")
+        for name in columns:
+            table.add_column(name, justify="right")
+        for chapter, count in coverage.totals(made).items():
+            table.add_row(chapter, *[str(count[name]) for name in columns])
+        _console().print(table)
+    return AS_DECLARED
 
 
 known_app = App(name="known", help="Known failures.")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from conformance.adapters.python import Adapter
 from conformance.broken import BROKEN, Broken
@@ -112,6 +112,62 @@ def broken_ports(seed: str, names: Sequence[str] = ()) -> list[Catch]:
     """Try every broken port, or those named."""
     wanted = [BROKEN[name] for name in names] or list(BROKEN.values())
     return [judged(broken, try_broken(broken, seed)) for broken in wanted]
+
+
+def as_json(catches: Sequence[Catch], tried: Tried | None, seed: str) -> str:
+    """The results for programs, and for the table of the documentation site."""
+    content = {
+        "seed": seed,
+        "broken": [
+            {"name": one.name, "about": one.about, "caught": one.caught, "by": one.by} for one in catches
+        ],
+        "mutants": {} if tried is None else {one.requirement: one.mutant for one in tried.killed},
+        "killers": {} if tried is None else {one.requirement: one.case for one in tried.killed},
+        "not_killed": [] if tried is None else list(tried.left),
+        "without_case": [] if tried is None else list(tried.without_case),
+    }
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+@frozen
+class Killed:
+    """How a mutant came off."""
+
+    requirement: str
+    mutant: str
+    case: str
+    message: str = field(default="", repr=False)
+
+
+@frozen
+class Tried:
+    """What came of the mutants."""
+
+    control: Killed | None
+    """The control mutant; when it lives, nothing that is said of the others counts."""
+    killed: tuple[Killed, ...]
+    left: tuple[str, ...]
+    """MUSTs with cases, but without a mutant that one of them kills."""
+    without_case: tuple[str, ...]
+    """MUSTs that no case cites yet."""
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether the control mutant died and each MUST with cases has a mutant killed."""
+        return self.control is not None and not self.left
+
+    @property
+    def said(self) -> str:
+        """For people."""
+        if self.control is None:
+            return "VOID: the control mutant lives"
+        lines = [f"NOT KILLED  {rule}: no mutant that a case citing it kills" for rule in self.left]
+        lines.append(
+            f"a mutant killed for {len(self.killed)} of {len(self.killed) + len(self.left)} MUSTs that cases "
+            f"cite in {self.seconds:.0f} s; {len(self.without_case)} MUSTs have no case of their own yet"
+        )
+        return "\n".join(lines)
 
 
 def sound(results: Results) -> str:
