@@ -47,7 +47,7 @@ from tom_ref.delivery_codec import (
 )
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Frame, UnknownFrame
-from tom_ref.term_codec import TERM, TERM_DECODERS, TERM_ENCODERS
+from tom_ref.term_codec import LEFT, TERM, TERM_DECODERS, TERM_ENCODERS
 from tom_ref.term_frames import TermFrame
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "GREASE_TYPES",
     "INBOX",
     "KNOWN_CRITICAL",
+    "LEFT",
     "PENDING",
     "PREKEY",
     "SEEN",

@@ -231,6 +231,22 @@ FORK_TIMEOUT: Final = 1_800_000
 FORK_SLOTS: Final = 32
 """count: and at least this many slots, so that a slow term isn't taken for a dead one."""
 
+FOUNDER_WAIT_SLOTS: Final = 4
+"""count: a founder waits this many slots for the moves of others before it issues a child's genesis."""
+
+MOVE_WAIT_SLOTS: Final = 8
+"""count: a member waits this many slots for the genesis of its attempt before it signs the next one."""
+
+CHILD_WAIT_SLOTS: Final = 32
+"""count: a child whose first own record isn't final after this many slots has no live quorum; four times the
+wait for a genesis, since all turns of its leaders pass in them."""
+
+MAX_ATTEMPT_LEAP: Final = 64
+"""count: moves of attempts further than this beyond a node's own are refused, so that nobody uses them up."""
+
+FORMER_MEMORY: Final = MAX_TTL
+"""ms: who was left out for absence comes back without an invitation for this long."""
+
 MAX_EVIDENCE: Final = 262_144
 """bytes: the most evidence that a block may carry."""
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from tom_ref import codec, constants, records, term_codec, vrf
 from tom_ref.admission import Admission, is_request, request
@@ -20,16 +21,19 @@ from tom_ref.crypto import Entropy, draw, sha256
 from tom_ref.draft import Roles, tolerated
 from tom_ref.effects import Event, Table
 from tom_ref.errors import ProtocolError, Reason
+from tom_ref.forks import Forks
 from tom_ref.frames import Address, Descriptor, Header, Receipt
 from tom_ref.identity import Identity
 from tom_ref.inputs import CommandError
 from tom_ref.invitation import check_invitation
 from tom_ref.ledger import work_bits
+from tom_ref.moves import Moves
 from tom_ref.step import Step
 from tom_ref.term import Surroundings, Term, TermOutput, own_heartbeat
 from tom_ref.term_frames import (
     NO_HASH,
     NO_TERM,
+    Child,
     Delivery,
     Evidence,
     FinalityProof,
@@ -40,6 +44,7 @@ from tom_ref.term_frames import (
     Join,
     Leave,
     LeaveProof,
+    Move,
     Proposal,
     RecordAnswer,
     RecordQuery,
@@ -85,6 +90,8 @@ class Standing(enum.StrEnum):
     JOINING = "joining"
     GUEST = "guest"
     MEMBER = "member"
+    MOVING = "moving"
+    """It has left by a move, and follows no child yet."""
 
 
 class Outlet(Protocol):
@@ -124,6 +131,8 @@ class HomeStatus:
     """Members whose heartbeat for the present record is held."""
     host: bytes | None
     """Whom a joining node or a guest asks."""
+    provisional: bool = False
+    """Whether the home is a child whose first own record isn't final yet (TOM-ROLES-103)."""
 
 
 @define
@@ -155,6 +164,11 @@ class Home:
         self, identity: Identity, *, entropy: Entropy, timing: Timing, timers: Timers, outlet: Outlet
     ) -> None:
         self.own_id: Final = identity.node_id
+        self.forks: Final = Forks(
+            self,
+            Moves(identity.node_id, identity.signing_key, partial(vrf.prove, identity.vrf_secret)),
+            timing,
+        )
         self.admission: Final = Admission(identity.node_id, identity.signing_key, entropy, timers)
         self.pulse: Final = Pulse()
         self._identity = identity
@@ -182,7 +196,12 @@ class Home:
         """What this node is in its home."""
         if self._now is None:
             return Standing.NONE if self._invitation is None else Standing.JOINING
-        return Standing.MEMBER if self.own_id in self._now.term.roles.members else Standing.GUEST
+        if self.forks.moves.homeless:
+            return Standing.MOVING
+        listed = self.own_id in self._now.term.roles.members
+        return (
+            Standing.MEMBER if listed and not self.forks.moves.resigned(self._now.record) else Standing.GUEST
+        )
 
     @property
     def record(self) -> TermRecord | None:
@@ -214,7 +233,7 @@ class Home:
 
     def serves(self, subnet: bytes) -> bool:
         """Whether messages of a subnet are carried here (TOM-DELIVERY-030)."""
-        return self._now is not None and self._now.record.subnet == subnet
+        return self._now is not None and (self._now.record.subnet == subnet or self.forks.served(subnet))
 
     def roles_of(self, header: Header) -> Roles | None:
         """The roles of the record that a header's term names, if it is kept (TOM-ROLES-082)."""
@@ -263,10 +282,12 @@ class Home:
             self._stored_term = value
         elif table is Table.RECORD and key in _ROWS:
             self._stored[key] = value
+        elif table is Table.MOVE:
+            self.forks.moves.restore(key, value)
         else:
             raise ProtocolError(Reason.BAD_VALUE, f"a stored row of {table.value} that is not known")
 
-    def restored(self, *, abstain: bool = False) -> None:
+    def restored(self, now: int, *, abstain: bool = False) -> None:
         """Put the rows together; raises ``ProtocolError`` when they are corrupt.
 
         ``abstain`` is set when the store may not be the latest (TOM-ROLES-037).
@@ -280,7 +301,9 @@ class Home:
         if _PRESENT in stored:
             record = term_codec.decode_record(stored[_PRESENT])
             abstain = abstain or stored.get(_ABSTAIN) == records.record_hash(record)
+            abstain = abstain or self.forks.moves.resigned(record)
             self._now = self._term_of(record, stored.get(_PROOF, b""), self._stored_term, abstain=abstain)
+        self.forks.restored(self.roles, now)
         self._stored, self._stored_term = {}, None
 
     def _term_of(
@@ -383,10 +406,7 @@ class Home:
         self._send_leave(step, held)
 
     def _send_leave(self, step: Step, held: _Term) -> None:
-        record = held.record
-        signature = self._identity.signing_key.sign(records.signed_leave(record.subnet, record.term))
-        leave = Leave(record.subnet, record.term, self.own_id, signature)
-        held.leaves[self.own_id] = leave
+        held.leaves[self.own_id] = leave = self.sign_leave()
         self._gossip(step, leave)
 
     def _forget_home(self, step: Step) -> None:
@@ -395,6 +415,7 @@ class Home:
         step.erase(Table.TERM, _ONLY)
         for timer in (Timer.SLOT, Timer.HEARTBEAT, Timer.JOIN):
             self._timers.cancel(timer, _ONLY)
+        self.forks.forgot(step)
         self._now = self._previous = self._invitation = None
         self._leaving = False
         self.admission.new_term()
@@ -407,7 +428,8 @@ class Home:
         was = self.standing
         before = None if self._now is None else self._now.term
         self._previous = before.roles if before is not None and before.present == record.previous else None
-        self._now = self._term_of(record, proof)
+        self._now = self._term_of(record, proof, abstain=self.forks.moves.resigned(record))
+        self.forks.became(step, None if before is None else before.record, self._now.term.roles)
         self.admission.new_term()
         self._offered.clear()
         self._store(step)
@@ -441,6 +463,7 @@ class Home:
                 self._send_leave(step, held)
         else:
             self._timers.cancel(Timer.HEARTBEAT, _ONLY)
+        if self.standing is Standing.GUEST:
             self._ask_admission(step)
         self._set_slot_timer(step)
 
@@ -448,8 +471,9 @@ class Home:
         """The record's start has come: show presence again (TOM-ROLES-053)."""
         held = self._now
         assert held is not None, "only a member shows presence"
-        self._gossip(step, held.heartbeats[self.own_id][0])
-        self._report_vitals(step, held)
+        if self.standing is Standing.MEMBER:
+            self._gossip(step, held.heartbeats[self.own_id][0])
+            self._report_vitals(step, held)
 
     def _report_vitals(self, step: Step, held: _Term) -> None:
         """Say how it went since the last report, once a term (TOM-VITALS-001)."""
@@ -465,6 +489,8 @@ class Home:
     def _set_slot_timer(self, step: Step) -> None:
         held = self._now
         deadline = None if held is None else held.term.next_deadline(step.now)
+        if held is not None and deadline is None and self.standing is Standing.MOVING:
+            deadline = step.now + held.record.slot_ms  # The parent ended, but not for who has moved.
         if deadline is not None:
             self._timers.set(Timer.SLOT, _ONLY, deadline)
 
@@ -477,6 +503,8 @@ class Home:
         if self._now is held and slot > 0 and slot % _STALLED_SLOTS == 0:
             for peer in self._outlet.linked():
                 self._query(step, peer)
+        if self._now is held:
+            self.forks.tick(step)
         self._set_slot_timer(step)
 
     # --- the term ---------------------------------------------------------------------------------------
@@ -496,6 +524,8 @@ class Home:
         if output.final is not None:
             proof = codec.encode_frame(output.final)
             self._gossip(step, output.final)
+            if self.standing is Standing.MOVING:
+                return  # Whatever becomes final there (TOM-ROLES-092).
             self._become(step, output.final.record, proof)
 
     def _twice(self, step: Step) -> None:
@@ -511,10 +541,7 @@ class Home:
         held = self._now
         assert held is not None, "a term asks"
         record, index = held.record, held.term.roles.index
-        seed = record.seed
-        joins = sorted(
-            self.admission.joins, key=lambda join: records.join_order(seed, join.descriptor.node_id)
-        )
+        joins = self.joins()
         room = _EVIDENCE_ROOM
         taken: list[Join] = []
         for join in joins[: records.admissions(len(record.roster))]:
@@ -574,6 +601,64 @@ class Home:
         ):
             held.deliveries[receipt.message_id] = Delivery(header_bytes, signature, receipt)
 
+    # --- what forks ask ---------------------------------------------------------------------------------
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this node acts as a member of the present record."""
+        return self.standing is Standing.MEMBER
+
+    def joins(self) -> tuple[Join, ...]:
+        """The joins that wait to be recorded, in their drawn order (TOM-ROLES-064)."""
+        record = self.record
+        assert record is not None, "joins are to a record's subnet"
+        seed = record.seed
+        return tuple(
+            sorted(self.admission.joins, key=lambda join: records.join_order(seed, join.descriptor.node_id))
+        )
+
+    def leaves_wait(self) -> bool:
+        """Whether a leave waits to be recorded."""
+        return self._now is not None and bool(self._now.leaves)
+
+    def hush(self) -> None:
+        """Vote, propose and show presence no more for the present record (TOM-ROLES-092)."""
+        held = self._now
+        assert held is not None, "who moves holds a record"
+        held.term.abstains = True
+        held.heartbeats.pop(self.own_id, None)
+
+    def sign_leave(self) -> Leave:
+        """This node's leave out of the present record's subnet (TOM-ROLES-057)."""
+        record = self.record
+        assert record is not None, "who leaves holds a record"
+        signature = self._identity.signing_key.sign(records.signed_leave(record.subnet, record.term))
+        return Leave(record.subnet, record.term, self.own_id, signature)
+
+    def linked(self) -> tuple[bytes, ...]:
+        """Every linked peer."""
+        return self._outlet.linked()
+
+    def gossip(self, step: Step, frame: TermFrame) -> None:
+        """Tell all neighbours something of this node's own."""
+        self._gossip(step, frame)
+
+    def pass_on(self, step: Step, peer: bytes, data: bytes) -> None:
+        """Tell all neighbours but one what that one said."""
+        self._remember(data)
+        self._outlet.tell_all(step, data, peer)
+
+    def tell(self, step: Step, peer: bytes, frame: TermFrame) -> None:
+        """Tell one neighbour."""
+        self._outlet.tell(step, peer, codec.encode_frame(frame))
+
+    def enter(self, step: Step, record: TermRecord, proof: bytes, heartbeats: Iterable[Heartbeat]) -> None:
+        """Make a record of another subnet present, with heartbeats that were verified."""
+        self._become(step, record, proof)
+        self._take_heartbeats(step, heartbeats)
+        for peer in self._outlet.linked():
+            self._query(step, peer)
+
     # --- gossip -----------------------------------------------------------------------------------------
 
     def _gossip(self, step: Step, frame: TermFrame) -> None:
@@ -595,6 +680,7 @@ class Home:
     def link_up(self, step: Step, peer: bytes) -> None:
         """A link opened: each end asks the other for what it missed (TOM-ROLES-115)."""
         self._asked.pop(peer, None)
+        self.forks.link_up(step, peer)
         if self._now is not None:
             self._now.told.discard(peer)
         if self._now is not None or self._invitation is not None:
@@ -633,6 +719,8 @@ class Home:
         held = self._same_place(step, peer, frame.header.subnet, frame.header.term)
         if held is not None:
             output = held.term.on_proposal(frame, step.now)
+            if output.fresh:
+                self.forks.heard(held.term.roles.leader(frame.header.slot), step.now)
             # A block that waits for its parent may come again, with other votes for it.
             done = output.refused is not None or held.term.knows(frame.header)
             self._settle(step, output, peer, data, done=done)
@@ -640,7 +728,28 @@ class Home:
     def _on_vote(self, step: Step, peer: bytes, frame: Vote, data: bytes) -> None:
         held = self._same_place(step, peer, frame.subnet, frame.term)
         if held is not None:
-            self._settle(step, held.term.on_vote(frame, step.now), peer, data)
+            self._check_unmoved(frame.voter, held)
+            output = held.term.on_vote(frame, step.now)
+            if output.fresh:
+                self.forks.heard(frame.voter, step.now)
+            self._settle(step, output, peer, data)
+
+    def _check_unmoved(self, node: bytes, held: _Term) -> None:
+        """Refuse what somebody signs in a subnet that it has left (TOM-ROLES-096)."""
+        if self.forks.moves.cancelled(node, held.record):
+            raise ProtocolError(Reason.MOVED, "its signer has moved")
+
+    def _on_move(self, step: Step, peer: bytes, frame: Move, data: bytes) -> None:
+        if not self.forks.on_move(step, peer, frame, data):
+            self._same_place(step, peer, frame.subnet, frame.term)
+        held = self._now
+        if held is not None and self.forks.moves.cancelled(frame.node, held.record):
+            held.heartbeats.pop(frame.node, None)
+
+    def _on_child(self, step: Step, peer: bytes, frame: Child, data: bytes) -> None:
+        if self._now is not None:
+            self.forks.on_child(step, peer, frame, data)
+            self._remember(data)
 
     def _on_finality(self, step: Step, peer: bytes, frame: FinalityProof, data: bytes) -> None:
         first = frame.blocks[0].header
@@ -677,13 +786,18 @@ class Home:
 
     def _on_query(self, step: Step, peer: bytes, frame: RecordQuery, _: bytes) -> None:
         held = self._now
-        if held is None or frame.subnet not in {held.record.subnet, NO_HASH}:
+        if held is None:
+            return
+        if frame.subnet not in {held.record.subnet, NO_HASH}:
+            self.forks.on_foreign_query(step, peer, frame)
             return
         if frame.term == held.record.term:
             for known in self._known(held):
                 self._outlet.tell(step, peer, codec.encode_frame(known))
         elif frame.term == NO_TERM or frame.term < held.record.term:
             self._answer(step, peer, held, frame.term)
+            if frame.term == NO_TERM:
+                self.forks.link_up(step, peer)  # A newcomer learns what its home descends from.
         else:
             self._query(step, peer)
 
@@ -694,6 +808,7 @@ class Home:
             *self.admission.joins,
             *held.leaves.values(),
             *held.reports.values(),
+            *self.forks.moves.held,
             *held.term.frames(),
         ]
 
@@ -714,7 +829,10 @@ class Home:
             self._follow_invitation(step, peer, frame)
             return
         held = self._now
-        if frame.present.subnet != held.record.subnet or frame.present.term <= held.record.term:
+        if frame.present.subnet != held.record.subnet:
+            self.forks.on_answer(step, frame)
+            return
+        if frame.present.term <= held.record.term:
             return
         if len(self._offered) >= constants.MAX_OFFERED:
             self._offered.pop(next(iter(self._offered)))
@@ -738,10 +856,12 @@ class Home:
         validators = held.term.roles.validators
         enough = tolerated(len(validators)) + 1
         vouched = Counter(self._vouchers[node].record for node in validators if node in self._vouchers)
+        # For who has moved, the next record may be final and yet the last: a subnet that lives gets further.
+        least = held.record.term + (2 if self.standing is Standing.MOVING else 1)
         found = [
             answer
             for answer in self._offered.values()
-            if vouched[records.record_hash(answer.present)] >= enough
+            if vouched[records.record_hash(answer.present)] >= enough and answer.present.term >= least
         ]
         if not found:
             return
@@ -787,9 +907,11 @@ class Home:
             raise ProtocolError(Reason.WRONG_TERM, "a heartbeat for another record of this term")
         if frame.node not in held.term.roles.members:
             raise ProtocolError(Reason.NODE_MISMATCH, "a heartbeat of a node that is no member")
+        self._check_unmoved(frame.node, held)
         records.check_heartbeat(frame)
         self._remember(data)
         if frame.node not in held.heartbeats:
+            self.forks.heard(frame.node, step.now)
             held.heartbeats[frame.node] = (frame, step.now)
             self._outlet.tell_all(step, data, peer)
 
@@ -867,6 +989,10 @@ class Home:
         held, invitation = self._now, self._invitation
         assert held is not None, "a guest holds a record"
         self._timers.set(Timer.JOIN, _ONLY, step.now + max(_ASK_PAUSE, 2 * held.record.slot_ms))
+        if self.own_id in held.term.roles.members:
+            if self.own_id not in held.leaves:
+                self._send_leave(step, held)  # Still listed, though it has left: first out, then in again.
+            return
         linked = [peer for peer in self._outlet.linked() if peer in held.term.roles.members]
         if invitation is not None:
             sponsor, token = invitation.inviter, invitation.token
@@ -874,10 +1000,14 @@ class Home:
                 self._outlet.reach(step, sponsor, invitation.addresses)
                 return
         elif linked:
-            sponsor, token = linked[0], None
+            # Another one each time: not every member knows every former one.
+            turn = step.now // max(_ASK_PAUSE, 2 * held.record.slot_ms)
+            sponsor, token = sorted(linked)[turn % len(linked)], None
         else:
             return
-        if held.request is None or held.request.sponsor != sponsor:
+        if held.request is not None and token is None:
+            held.request = evolve(held.request, sponsor=sponsor)  # Its work is done, whoever sponsors it.
+        elif held.request is None or held.request.sponsor != sponsor:
             held.request = request(held.record, self._outlet.descriptor(), sponsor, token)
         self._outlet.tell(step, sponsor, codec.encode_frame(held.request))
 
@@ -892,6 +1022,7 @@ class Home:
             if any(join.descriptor.node_id == newcomer for join in self.admission.joins):
                 return
             former = self._previous is not None and newcomer in self._previous.members
+            former = former or self.forks.knows(newcomer, step.now)
             sponsored = self.admission.sponsor(frame, roles, former=former)
             step.report(Event.SPONSORED, newcomer)
             self._gossip(step, sponsored)
@@ -910,4 +1041,6 @@ class Home:
         Leave: _on_leave,
         VitalsReport: _on_report,
         Join: _on_join,
+        Move: _on_move,
+        Child: _on_child,
     }

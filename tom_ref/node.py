@@ -151,7 +151,7 @@ class Node:
             outlet=outlet,
         )
         self._restore(records)
-        self._home.restored(abstain=restored_copy)
+        self._home.restored(now, abstain=restored_copy)
         self._clock = NetworkClock(self._timing.eps)
 
     def _restore(self, records: Iterable[tuple[Table, bytes, bytes]]) -> None:
@@ -399,11 +399,14 @@ class Node:
     def _tend_mesh(self, step: Step) -> None:
         """Hold links to the members that the mesh names (TOM-ROLES-112); look again after a slot."""
         roles = self._home.roles
-        self._store_members(step, frozenset() if roles is None else roles.members)
+        self._store_members(step, frozenset() if roles is None else roles.members | self._home.forks.lineage)
         if roles is None:
             return
         for peer in roles.mesh(self.node_id):
             self._reach(step, peer)
+        for peer in self._home.forks.lost(step):
+            self._reach(step, peer)
+        self._home.forks.look(step)
         self._neighbours.tidy(step, roles.meshed(self.node_id))
         self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
 

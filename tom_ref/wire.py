@@ -580,6 +580,17 @@ STORED_TERM: Final = Struct(
 
 # --- stored session (owner: session) --------------------------------------------------------------------
 
+STORED_LEFT_SUBNET: Final = Struct(
+    "subnet" / Bytes(32) * "id of a subnet that this node has left by a move or a leave",
+    "term" / Int64ub * "as of which; a listing admitted by then is void",
+)
+
+STORED_LEFT: Final = Struct(
+    "version" / Byte * "1",
+    "count" / Byte * "1 to 16",
+    "left" / Array(this.count, STORED_LEFT_SUBNET) * "the latest last",
+)
+
 STORED_SKIPPED_KEY: Final = Struct(
     "ratchet_key" / Bytes(32) * "of the chain the message belongs to",
     "number" / Int32ub * "of the message in its chain",
