@@ -16,7 +16,7 @@ PYTHON := $(PY)
 # How long the bounded fuzz run takes, in seconds.
 FUZZ_SECONDS ?= 60
 # The extras that the lock file pins.
-LOCK_EXTRAS := --extra test --extra fuzz --extra bench --extra docs
+LOCK_EXTRAS := --extra test --extra fuzz --extra bench --extra docs --extra sim
 
 export PYTHONUTF8 := 1
 # The interpreter that .venv is made with; found by itself where it is not named.

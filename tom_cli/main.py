@@ -30,7 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tom_cli import demo as demonstration
-from tom_cli import subnet
+from tom_cli import sim, subnet
 from tom_cli.dump import Row, dump
 from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
@@ -107,6 +107,7 @@ id_app = App(
     help_epilogue=_examples("tom id new", "tom id new alice.tom --passphrase", "tom id show alice.tom"),
 )
 app.command(id_app)
+app.command(sim.app)
 
 
 def default_identity() -> Path:
@@ -1012,7 +1013,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(arguments)
         sys.stdout.flush()
-    except (UsageError, AddressError) as error:
+    except (UsageError, AddressError, sim.SimulationUsageError) as error:
         complain(str(error))
         code = USAGE
     except CommandError as error:

@@ -321,10 +321,29 @@ def verify(public: bytes, message: bytes, signature: bytes) -> None:
     """
     _exactly(signature, SIGNATURE_SIZE, "signature")
     validate_signing_public(public)
-    if not _opens(public, message, signature) or (
+    if not _equation.opens(public, message, signature) or (
         _CHECK_COMMITMENT and not is_prime_order_point(signature[:KEY_SIZE])
     ):
         raise ProtocolError(Reason.BAD_SIGNATURE)
+
+
+class _Equation:
+    """How the equation of a signature is checked in this process."""
+
+    def __init__(self) -> None:
+        self.opens: Callable[[bytes, bytes, bytes], bool] = _opens
+
+
+_equation: Final = _Equation()
+
+
+def remember_verifications(most: int) -> None:
+    """Keep the outcomes of the last ``most`` signature checks of this process; 0 for none, as at the start.
+
+    For a process that plays many nodes, each of which verifies the same signatures: the equation is a pure
+    function of key, message and signature, so nothing is skipped, only not computed again.
+    """
+    _equation.opens = functools.lru_cache(maxsize=most)(_opens) if most else _opens
 
 
 # --- the group behind Ed25519, for the VRF ----------------------------------------------------------------

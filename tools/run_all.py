@@ -100,7 +100,18 @@ SUITES: Final = {
 
 def typed_folders(root: Path) -> list[str]:
     """The folders with Python sources that are typed."""
-    folders = ("tom_ref", "tom_cli", "tools", "tests", "tla", "conformance", "fuzz", "bench", "docs")
+    folders = (
+        "tom_ref",
+        "tom_cli",
+        "tom_sim",
+        "tools",
+        "tests",
+        "tla",
+        "conformance",
+        "fuzz",
+        "bench",
+        "docs",
+    )
     return [folder for folder in folders if any((root / folder).rglob("*.py"))]
 
 

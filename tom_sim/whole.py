@@ -1,0 +1,39 @@
+"""The real node as a world sees it: :class:`tom_ref.node.Node` with the names of :mod:`tom_sim.view`."""
+
+from __future__ import annotations
+
+from tom_ref.frames import Descriptor
+from tom_ref.node import Node
+from tom_sim.view import View, view_of_term
+
+
+class Whole:
+    """A real node; nothing is changed, some things are looked at."""
+
+    __slots__ = ("next_deadline", "node", "step")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.step = node.step
+        self.next_deadline = node.next_deadline
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """Its own descriptor."""
+        return self.node.descriptor
+
+    @property
+    def next_handle(self) -> int:
+        """A handle for the next message."""
+        return self.node.next_handle
+
+    @property
+    def present(self) -> bytes:
+        """Hash of the record that it holds; empty for none."""
+        term = self.node.home.term
+        return b"" if term is None else term.present
+
+    def view(self) -> View | None:
+        """What it holds; ``None`` outside of any subnet."""
+        term = self.node.home.term
+        return None if term is None else view_of_term(term)
