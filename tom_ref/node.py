@@ -412,10 +412,10 @@ class Node:
 
     def _store_members(self, step: Step, members: frozenset[bytes]) -> None:
         """Keep the members' addresses on disk: if all restart at once, they still find each other."""
-        for gone in self._stored_members.keys() - members:
+        for gone in sorted(self._stored_members.keys() - members):
             del self._stored_members[gone]
             step.erase(Table.MEMBER, gone)
-        for member in members - {self.node_id}:
+        for member in sorted(members - {self.node_id}):
             descriptor = self._directory.get(member)
             if descriptor is not None and self._stored_members.get(member) != descriptor:
                 self._stored_members[member] = descriptor

@@ -141,7 +141,7 @@ def _run_on_dask(what: list[Setup], scheduler: str, workers: int) -> Iterator[Ro
                 silence_logs=50,
             )
             if scheduler == LOCAL
-            else distributed.Client(scheduler, timeout="10s")
+            else distributed.Client(scheduler, timeout="4s")
         )
     except (OSError, ValueError, TimeoutError) as error:
         raise CampaignError(f"The scheduler {scheduler} can't be used: {error}") from error
