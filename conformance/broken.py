@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final
 
 from attrs import evolve, frozen
 
+from conformance.adapters.nodes import Held
 from conformance.adapters.python import Adapter, private_stdout
 from conformance.protocol import Kind, Reply, reply_line
 from tom_ref import (
@@ -369,6 +370,76 @@ def _remembers(adapter: Adapter) -> None:
         return {"nodes": 1} if command == "reset" else right(command, given)
 
     adapter.answer = answer  # type: ignore[method-assign]
+
+
+def _keeping(adapter: Adapter, **methods: Any) -> None:
+    class Other(Held):
+        pass
+
+    for name, method in methods.items():
+        setattr(Other, name, method)
+    adapter.nodes.make = Other
+
+
+@_twisted("erases-nothing", "a purge is forgotten at the next start")
+def _erases_nothing(adapter: Adapter) -> None:
+    right = Held.step
+
+    def step(self: Held, what: Any, now: int) -> dict[str, Any]:
+        before = dict(self.disk)
+        try:
+            return right(self, what, now)
+        finally:
+            self.disk = before | self.disk
+
+    _keeping(adapter, step=step)
+
+
+@_twisted("writes-nothing", "keeps nothing through a restart")
+def _writes_nothing(adapter: Adapter) -> None:
+    right = Held.step
+
+    def step(self: Held, what: Any, now: int) -> dict[str, Any]:
+        made = right(self, what, now)
+        self.disk.clear()
+        return made
+
+    _keeping(adapter, step=step)
+
+
+@_twisted("own-clock", "has a clock of its own, a second ahead")
+def _own_clock(adapter: Adapter) -> None:
+    right = Held.step
+    _keeping(adapter, step=lambda self, what, now: right(self, what, now + 1_000))
+
+
+@_twisted("one-stream", "draws from one stream instead of by name")
+def _one_stream(adapter: Adapter) -> None:
+    right = Held.__init__
+
+    class OneCount(dict[str, int]):
+        def get(self, _: str, __: Any = None) -> int:
+            return len(self)
+
+        def __setitem__(self, _: str, value: int) -> None:
+            super().__setitem__(str(value), value)
+
+    def init(self: Held, given: Mapping[str, Any], disk: Any) -> None:
+        right(self, given, disk)
+        self.entropy.counts = OneCount()
+
+    _keeping(adapter, __init__=init)
+
+
+@_twisted("ignores-draws", "takes its own draws where some are handed in")
+def _ignores_draws(adapter: Adapter) -> None:
+    right = Held.step
+
+    def step(self: Held, what: Any, now: int) -> dict[str, Any]:
+        self.entropy.given = {}
+        return right(self, what, now)
+
+    _keeping(adapter, step=step)
 
 
 @_twisted("other-version", "speaks another version", "hello")

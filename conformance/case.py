@@ -6,6 +6,8 @@ In what is expected, an object with one of these names stands for a rule instead
 ``{"$any": true}``       anything
 ``{"$absent": true}``    the member must not be there
 ``{"$unordered": [...]}`` a list with these items in any order
+``{"$effects": [...]}``  the effects of a step in any order; dials and questions for descriptors, which a
+                         port makes as it likes, aside
 ``{"$opens_as": {...}}`` a ciphertext that the runner opens with ``tom_ref``: ``key``, ``nonce``,
                          ``associated`` and the ``plaintext`` it must hold, as hex
 """
@@ -145,6 +147,10 @@ def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults:
         if name == "$unordered":
             _match_unordered(argument, actual, path, bound, faults)
             return
+        if name == "$effects":
+            judged = [item for item in actual if not _free(item)] if isinstance(actual, list) else actual
+            _match_unordered(argument, judged, path, bound, faults)
+            return
         if name == "$opens_as":
             _match_sealed(argument, actual, path, faults)
             return
@@ -158,6 +164,14 @@ def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults:
             _match(one, other, f"{path}[{index}]", bound, faults)
     elif type(expected) is not type(actual) or expected != actual:
         faults.append(f"{path or 'result'}: {_brief(actual)}, not {_brief(expected)}")
+
+
+def _free(effect: Any) -> bool:
+    """What a port may do whenever it likes: dial, and ask for a descriptor (TOM-CONF-031)."""
+    if not isinstance(effect, dict):
+        return False
+    asks = effect.get("is") == "SendFrame" and str(effect.get("data", "")).startswith("05")
+    return effect.get("is") == "Dial" or asks
 
 
 def _match_object(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conformance.plain import plain, revive
-from tom_ref.crypto import Secret32, hkdf, labelled, sha256
+from tom_ref.crypto import Secret32, hkdf, labelled
 from tom_ref.effects import (
     CloseLink,
     Deliver,
@@ -64,8 +64,9 @@ class Held:
         self.entropy = Entropy(bytes.fromhex(given["seed"]), given.get("draws_made"))
         config = given["config"]
         slot = config.get("slot_ms")
+        self.identity = Identity.from_secret(Secret32(bytes.fromhex(config["secret"])))
         self.node = Node(
-            Identity.from_secret(Secret32(bytes.fromhex(config["secret"]))),
+            self.identity,
             entropy=self.entropy,
             now=given["now"],
             records=[(table, key, value) for (table, key), value in disk.items()],
@@ -108,11 +109,16 @@ class Nodes:
     def __init__(self) -> None:
         self._held: dict[str, Held] = {}
         self._next = 1
+        self.make = Held
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self._held.clear()
 
     def answer(self, command: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """The result of one ``node.*`` command."""
         if command == "node.new":
-            return self._new(Held(given, {}))
+            return self._new(self.make(given, {}))
         if command == "node.restore":
             return self._restore(given)
         held = self._held.get(given["h"]) if isinstance(given.get("h"), str) else None
@@ -150,7 +156,7 @@ class Nodes:
         }
         config = stored["config"] | given.get("config", {})
         made = {"seed": stored["seed"], "config": config, "now": given["now"], "draws_made": stored["draws"]}
-        return self._new(Held(made, disk))
+        return self._new(self.make(made, disk))
 
 
 def snapshot(held: Held) -> str:
@@ -180,10 +186,4 @@ def inspected(held: Held) -> dict[str, Any]:
         "writable": node.writable,
         "term": None if record is None else record.term,
         "subnet": None if record is None else record.subnet.hex(),
-        "traces": sha256(_traces(held)).hex() if count[Table.PENDING] or count[Table.SEEN] else "",
     }
-
-
-def _traces(held: Held) -> bytes:
-    """The ids of the messages of which something is kept."""
-    return b"".join(sorted(key for table, key in held.disk if table in {Table.SEEN, Table.INBOX}))

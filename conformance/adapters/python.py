@@ -84,7 +84,7 @@ class Adapter:
         if command == "hello":
             return self.hello()
         if command == "reset":
-            self.nodes = Nodes()
+            self.nodes.clear()
             return {}
         if command == "bye":
             return {}

@@ -1,13 +1,837 @@
-"""Scripts of whole nodes."""
+"""Scripts of whole nodes: the port is one of several, the others are the reference implementation.
+
+A script is played once with all nodes from ``tom_ref``; what the port's node was given becomes the steps of
+the case, and what it did becomes what is expected.  Nodes, contents and times follow from the run's seed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
-from conformance.case import Case
+from attrs import evolve, frozen
+
+from conformance.adapters.nodes import Held, inspected, snapshot
+from conformance.case import Case, Polarity, Step, ok, reject
+from conformance.plain import plain
+from conformance.sources.sweeps import SuiteError
+from tom_ref import codec, constants
+from tom_ref.crypto import sha256
+from tom_ref.effects import SendFrame
+from tom_ref.frames import (
+    Address,
+    DescriptorAnswer,
+    DescriptorQuery,
+    Envelope,
+    Header,
+    Receipt,
+    Refusal,
+    Stamp,
+    TrailReport,
+    Transport,
+)
+from tom_ref.frames import (
+    Kind as EnvelopeKind,
+)
+from tom_ref.inputs import (
+    Acknowledge,
+    AddPeer,
+    CommandError,
+    DialFailed,
+    FrameReceived,
+    LinkDown,
+    LinkUp,
+    Route,
+    SendMessage,
+    SetAddresses,
+    Start,
+    Wake,
+)
+from tom_ref.validate import message_id, signed_header, signed_receipt, signed_stamp
+
+TTL: Final = 60_000
+EPS2: Final = 2 * constants.EPS
+
+
+class Stage:
+    """Some nodes, wires between them, one clock; the steps of one of them are taken down."""
+
+    def __init__(self, seed: str, port: str, names: str = "ABC") -> None:
+        self._chance = random.Random(seed)  # noqa: S311 - test values
+        self.port = port
+        self.now = self._chance.randrange(1_800_000_000_000, 1_900_000_000_000)
+        self.subnet = self._chance.randbytes(32)
+        self.steps: list[Step] = []
+        self.held: dict[str, Held] = {}
+        self.queue: deque[tuple[str, int, bytes]] = deque()
+        self.wires: dict[int, tuple[str, str]] = {}
+        self.lost: set[str] = set()
+        """Names of nodes to which nothing is carried."""
+        self._handle = "h0"
+        self._links = 0
+        for name in names:
+            self._make(name)
+        for name in names:
+            self.do(name, Start())
+
+    def octets(self, size: int = 32) -> bytes:
+        """Some bytes."""
+        return self._chance.randbytes(size)
+
+    def _make(self, name: str) -> None:
+        given = {
+            "seed": self.octets().hex(),
+            "now": self.now,
+            "config": {"secret": self.octets().hex(), "subnet": self.subnet.hex()},
+        }
+        self.held[name] = Held(given, {})
+        if name == self.port:
+            node_id = self.held[name].node.node_id.hex()
+            made = ok({"h": {"$bind": self._handle}, "node_id": node_id})
+            self.steps.append(Step("node.new", given, made))
+
+    def id(self, name: str) -> bytes:
+        """A node's id."""
+        return self.held[name].node.node_id
+
+    def do(self, name: str, what: Any, **draws: list[bytes]) -> dict[str, Any]:
+        """One step of one node; its frames are put on their wires."""
+        held = self.held[name]
+        given: dict[str, Any] = {"h": {"$ref": self._handle}, "input": plain(what), "now": self.now}
+        if draws:
+            named = {purpose.replace("_", "/"): many for purpose, many in draws.items()}
+            given["draws"] = {purpose: [one.hex() for one in many] for purpose, many in named.items()}
+            held.entropy.given = named
+        try:
+            made = held.step(what, self.now)
+        except CommandError as error:
+            if name == self.port:
+                self.steps.append(Step("node.step", given, reject(error.reason.value)))
+            return {"effects": [], "refused": [], "deadline": None}
+        if name == self.port:
+            self.steps.append(Step("node.step", given, ok(judged(made))))
+        for effect in made["effects"]:
+            if effect["is"] == SendFrame.__name__:
+                self.queue.append((name, int(effect["link"]), bytes.fromhex(effect["data"])))
+        return made
+
+    def inspect(self) -> dict[str, Any]:
+        """Look at the port's node."""
+        seen = inspected(self.held[self.port])
+        self.steps.append(Step("node.inspect", {"h": {"$ref": self._handle}}, ok(seen)))
+        return seen
+
+    def restart(self) -> None:
+        """The port's node ends and begins again from its disk; its wires are gone."""
+        held = self.held[self.port]
+        number = len(self.steps)
+        self.steps.append(
+            Step("node.snapshot", {"h": {"$ref": self._handle}}, ok({"snapshot": {"$bind": f"s{number}"}}))
+        )
+        self.steps.append(Step("node.free", {"h": {"$ref": self._handle}}, ok({})))
+        self._handle = f"h{number}"
+        given = {"snapshot": {"$ref": f"s{number}"}, "now": self.now}
+        made = ok({"h": {"$bind": self._handle}, "node_id": held.node.node_id.hex()})
+        self.steps.append(Step("node.restore", given, made))
+        snapshot(held)
+        again = {**held.given, "now": self.now, "draws_made": held.entropy.counts}
+        self.held[self.port] = Held(again, held.disk)
+        for link, ends in list(self.wires.items()):
+            if self.port in ends:
+                del self.wires[link]
+                other = ends[1] if ends[0] == self.port else ends[0]
+                self.do(other, LinkDown(link, "truncated"))
+        self.queue.clear()
+        self.do(self.port, Start())
+
+    def link(self, one: str, other: str) -> int:
+        """Join two nodes."""
+        self._links += 1
+        link = self._links
+        self.wires[link] = (one, other)
+        for name, peer in ((one, other), (other, one)):
+            self.do(name, LinkUp(link, self.held[peer].node.descriptor, initiated=name == one))
+        self.run()
+        return link
+
+    def cut(self, link: int) -> None:
+        """A wire breaks."""
+        for name in self.wires.pop(link):
+            self.do(name, LinkDown(link, "truncated"))
+        self.run()
+
+    def run(self, most: int = 500) -> None:
+        """Carry frames until there are none."""
+        while self.queue and most:
+            most -= 1
+            name, link, data = self.queue.popleft()
+            if link in self.wires:
+                ends = self.wires[link]
+                target = ends[1] if ends[0] == name else ends[0]
+                if target not in self.lost:
+                    self.do(target, FrameReceived(link, data))
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass and wake everybody once."""
+        self.now += milliseconds
+        for name in self.held:
+            self.do(name, Wake())
+        self.run()
+
+    def send(
+        self, content: bytes | None = None, *, ttl: int = TTL, route: Route = Route.RELAY_FIRST
+    ) -> bytes:
+        """A writes to B; returns the envelope's bytes, as they leave A."""
+        what = SendMessage(
+            self.held["A"].node.next_handle,
+            self.id("B"),
+            self.octets(20) if content is None else content,
+            ttl,
+            route,
+        )
+        made = self.do("A", what)
+        frames = [bytes.fromhex(e["data"]) for e in made["effects"] if e["is"] == "SendFrame"]
+        return next((frame for frame in frames if frame[0] == 1), b"")
+
+    def envelope(self) -> Envelope:
+        """A writes to B; what leaves A."""
+        return codec.decode_envelope(self.send())
+
+    def relayed(self, *, acquainted: bool = True) -> tuple[int, int]:
+        """A and B are linked to the relay C, which A uses; A knows B's descriptor if they are acquainted."""
+        if acquainted:
+            self.cut(self.link("A", "B"))
+        self.do("A", AddPeer(self.id("C"), (), relay=True))
+        return self.link("A", "C"), self.link("C", "B")
+
+    def inject(self, link: int, data: bytes) -> dict[str, Any]:
+        """The port gets a frame that its neighbour never sent."""
+        return self.do(self.port, FrameReceived(link, data))
+
+    def sign(self, name: str, data: bytes) -> bytes:
+        """A node's signature."""
+        return self.held[name].identity.signing_key.sign(data)
+
+
+def judged(made: dict[str, Any]) -> dict[str, Any]:
+    """What is expected of a step; when a node wants to be woken is its own affair."""
+    effects = [
+        effect
+        for effect in made["effects"]
+        if effect["is"] != "Dial" and not (effect["is"] == "SendFrame" and effect["data"].startswith("05"))
+    ]
+    return {"effects": {"$effects": effects}, "refused": made["refused"], "deadline": {"$any": True}}
+
+
+Script = Callable[[Stage], None]
+
+
+@frozen
+class Scene:
+    """A script with what it shows."""
+
+    name: str
+    about: str
+    port: str
+    requirements: tuple[str, ...]
+    play: Script
+    pair: str = ""
+    """For a negative case."""
+    level: int = 7
+
+
+SCENES: Final[list[Scene]] = []
+
+
+def _scene(about: str, port: str, *rules: str, pair: str = "", level: int = 7) -> Callable[[Script], Script]:
+    def register(play: Script) -> Script:
+        for name in port:
+            label = f"node-{play.__name__.strip('_').replace('_', '-')}"
+            full = f"{label}-{name.lower()}" if len(port) > 1 else label
+            SCENES.append(Scene(full, about, name, rules, play, pair, level))
+        return play
+
+    return register
+
+
+# --- delivery ---------------------------------------------------------------------------------------------
+
+
+@_scene(
+    "a message goes over the relay, its receipt comes back",
+    "A",
+    "TOM-DELIVERY-001",
+    "TOM-DELIVERY-004",
+    "TOM-DELIVERY-011",
+    "TOM-DELIVERY-024",
+    "TOM-DELIVERY-054",
+    "TOM-SESSION-001",
+    "TOM-SESSION-002",
+    "TOM-SESSION-010",
+    "TOM-SESSION-023",
+    "TOM-NOTATION-010",
+    "TOM-NOTATION-012",
+    "TOM-CONF-030",
+    "TOM-CONF-031",
+)
+def _sends(stage: Stage) -> None:
+    stage.relayed()
+    stage.send()
+    stage.run()
+    stage.inspect()
+
+
+@_scene(
+    "the relay hands a message on, reports, and passes the receipt back",
+    "C",
+    "TOM-DELIVERY-011",
+    "TOM-DELIVERY-012",
+    "TOM-DELIVERY-040",
+    "TOM-DELIVERY-042",
+    "TOM-DELIVERY-043",
+    "TOM-DELIVERY-044",
+)
+def _relays(stage: Stage) -> None:
+    stage.relayed()
+    stage.send()
+    stage.run()
+
+
+@_scene(
+    "the recipient opens a message, signs its receipt and shows it once",
+    "B",
+    "TOM-DELIVERY-060",
+    "TOM-PURGE-028",
+    "TOM-PURGE-029",
+    "TOM-SESSION-024",
+)
+def _receives(stage: Stage) -> None:
+    stage.relayed()
+    stage.send()
+    stage.run()
+    stage.inspect()
+
+
+@_scene("two messages and an answer, over one session", "AB", "TOM-SESSION-003", "TOM-SESSION-020")
+def _converses(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(b"one", route=Route.DIRECT_FIRST)
+    stage.send(b"two", route=Route.DIRECT_FIRST)
+    stage.run()
+    answer = SendMessage(stage.held["B"].node.next_handle, stage.id("A"), b"three", TTL, Route.DIRECT_FIRST)
+    stage.do("B", answer)
+    stage.run()
+    stage.send(b"four", route=Route.DIRECT_FIRST)
+    stage.run()
+
+
+@_scene("direct first takes the direct link", "A", "TOM-DELIVERY-053")
+def _direct_first(stage: Stage) -> None:
+    stage.relayed()
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+
+
+@_scene("relay first takes the relay, although there is a direct link", "A", "TOM-DELIVERY-053")
+def _relay_first(stage: Stage) -> None:
+    stage.relayed()
+    stage.link("A", "B")
+    stage.send()
+    stage.run()
+
+
+@_scene(
+    "a message that came before is answered with the same receipt and not shown",
+    "B",
+    "TOM-DELIVERY-061",
+    "TOM-PURGE-013",
+    "TOM-PURGE-030",
+    "TOM-PURGE-031",
+    pair="node-receives",
+)
+def _duplicate(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inject(link, envelope)
+    stage.inspect()
+
+
+@_scene(
+    "what is not acknowledged is shown again after a restart, then no more",
+    "B",
+    "TOM-DELIVERY-063",
+    "TOM-PURGE-032",
+    "TOM-PURGE-033",
+    "TOM-CONF-034",
+)
+def _shown_again(stage: Stage) -> None:
+    stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.restart()
+    stage.inspect()
+    decoded = codec.decode_envelope(envelope)
+    stage.do("B", Acknowledge(message_id(decoded.header_bytes)))
+    stage.inspect()
+    stage.restart()
+    stage.inspect()
+
+
+@_scene(
+    "a message is sent again as it was after a restart",
+    "A",
+    "TOM-DELIVERY-005",
+    "TOM-PURGE-001",
+    "TOM-PURGE-002",
+)
+def _sends_again(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.lost.add("B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.restart()
+    stage.lost.clear()
+    stage.link("A", "B")
+    stage.wait(2_000)
+    stage.inspect()
+
+
+@_scene("the pause before the next way is 2,000 ms and doubles", "A", "TOM-DELIVERY-052", "TOM-NOTATION-006")
+def _retries(stage: Stage) -> None:
+    stage.relayed()
+    stage.link("A", "B")
+    stage.lost |= {"B", "C"}
+    stage.send()
+    stage.run()
+    for pause in (1_999, 1, 3_999, 1):
+        stage.wait(pause)
+
+
+@_scene(
+    "a refusal makes the sender try another way and give nothing up",
+    "A",
+    "TOM-DELIVERY-052",
+    "TOM-DELIVERY-055",
+)
+def _refused(stage: Stage) -> None:
+    link, _ = stage.relayed()
+    stage.link("A", "B")
+    stage.lost.add("C")
+    envelope = stage.envelope()
+    stage.inject(link, codec.encode_frame(Refusal(message_id(envelope.header_bytes), "overloaded")))
+    stage.run()
+    stage.inspect()
+
+
+@_scene(
+    "a message that nobody takes expires when its retention ends, not before",
+    "A",
+    "TOM-DELIVERY-051",
+    "TOM-DELIVERY-057",
+    "TOM-PURGE-004",
+    "TOM-NOTATION-007",
+)
+def _expires(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.lost.add("B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    for moment in (TTL - 1, 1, EPS2 - 1):
+        stage.wait(moment)
+        stage.inspect()
+    stage.wait(1)
+    stage.inspect()
+    stage.wait(0)
+
+
+@_scene(
+    "a millisecond before retention ends nothing is expired",
+    "A",
+    "TOM-DELIVERY-057",
+    "TOM-PURGE-004",
+    pair="node-expires",
+)
+def _not_expired_yet(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.lost.add("B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.wait(TTL + EPS2 - 1)
+
+
+@_scene(
+    "a receipt is kept until the end of retention and not longer",
+    "B",
+    "TOM-PURGE-030",
+    "TOM-PURGE-035",
+)
+def _receipt_goes(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.wait(TTL + EPS2 - 1)
+    stage.inspect()
+    stage.wait(1)
+    stage.inspect()
+
+
+@_scene(
+    "what fell due while the node was off is erased at its start",
+    "B",
+    "TOM-PURGE-035",
+    "TOM-PURGE-037",
+    "TOM-CONF-034",
+)
+def _erased_at_start(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inspect()
+    stage.now += TTL + EPS2
+    stage.restart()
+    stage.link("A", "B")
+    stage.inspect()
+
+
+# --- what is refused or ignored ---------------------------------------------------------------------------
+
+
+def _receipt(stage: Stage, envelope: bytes, signer: str, **changes: Any) -> bytes:
+    decoded = codec.decode_envelope(envelope)
+    header = decoded.header
+    receipt = evolve(
+        Receipt(
+            message_id(decoded.header_bytes),
+            header.subnet,
+            header.term,
+            header.sender,
+            header.recipient,
+            bytes(32),
+            header.created_at,
+            header.ttl,
+            stage.now,
+        ),
+        **changes,
+    )
+    return codec.encode_frame(evolve(receipt, signature=stage.sign(signer, signed_receipt(receipt))))
+
+
+@_scene(
+    "a receipt that somebody else signed changes nothing",
+    "A",
+    "TOM-DELIVERY-024",
+    "TOM-PURGE-003",
+    "TOM-PURGE-022",
+    "TOM-PURGE-023",
+    "TOM-NOTATION-014",
+    pair="node-sends",
+)
+def _forged_receipt(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    stage.lost.add("B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inject(link, _receipt(stage, envelope, "C"))
+    stage.inspect()
+
+
+@_scene(
+    "a receipt for another lifetime changes nothing",
+    "A",
+    "TOM-PURGE-022",
+    "TOM-PURGE-023",
+    pair="node-sends",
+)
+def _receipt_of_other_lifetime(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    stage.lost.add("B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inject(link, _receipt(stage, envelope, "B", ttl=TTL + 1))
+    stage.inspect()
+
+
+@_scene(
+    "a receipt for a message never seen is ignored",
+    "ABC",
+    "TOM-DELIVERY-025",
+    "TOM-PURGE-025",
+    pair="node-sends",
+)
+def _stray_receipt(stage: Stage) -> None:
+    other = "C" if stage.port != "C" else "A"
+    link = stage.link(stage.port, other)
+    header = _header(stage, other, stage.port)
+    frame = _envelope(stage, header, other, other)
+    stage.inject(link, _receipt(stage, frame, stage.port if stage.port != other else "B"))
+    stage.inspect()
+
+
+@_scene(
+    "a relay that knows no way says so",
+    "C",
+    "TOM-DELIVERY-041",
+    pair="node-relays",
+)
+def _no_route(stage: Stage) -> None:
+    stage.do("A", AddPeer(stage.id("C"), (), relay=True))
+    stage.link("A", "C")
+    stage.link("A", "B")
+    stage.send()
+    stage.run()
+
+
+@_scene(
+    "a relay that loses the hop after tells the hop before, and forgets",
+    "C",
+    "TOM-DELIVERY-045",
+    pair="node-relays",
+)
+def _hop_lost(stage: Stage) -> None:
+    _, link = stage.relayed()
+    stage.lost.add("B")
+    stage.send()
+    stage.run()
+    stage.cut(link)
+
+
+@_scene(
+    "a refusal from the hop after goes to the hop before, its code unchanged",
+    "C",
+    "TOM-DELIVERY-045",
+)
+def _refusal_passed(stage: Stage) -> None:
+    _, link = stage.relayed()
+    stage.lost.add("B")
+    envelope = stage.envelope()
+    stage.run()
+    stage.inject(link, codec.encode_frame(Refusal(message_id(envelope.header_bytes), "overloaded")))
+
+
+@_scene("a trail report from the hop before is ignored", "C", "TOM-DELIVERY-046", pair="node-relays")
+def _report_backwards(stage: Stage) -> None:
+    link, _ = stage.relayed()
+    stage.lost.add("B")
+    envelope = stage.envelope()
+    stage.run()
+    stage.inject(link, codec.encode_frame(TrailReport(message_id(envelope.header_bytes), envelope.trail)))
+
+
+@_scene("a forged trail report is ignored", "A", "TOM-DELIVERY-054", pair="node-sends")
+def _forged_report(stage: Stage) -> None:
+    link, _ = stage.relayed()
+    stage.lost.add("C")
+    envelope = stage.envelope()
+    forged = (*envelope.trail, Stamp(stage.now, stage.id("B"), bytes(64)))
+    stage.inject(link, codec.encode_frame(TrailReport(message_id(envelope.header_bytes), forged)))
+    stage.inspect()
+
+
+def _header(stage: Stage, sender: str, recipient: str, **changes: Any) -> Header:
+    header = Header(
+        EnvelopeKind.MESSAGE,
+        stage.subnet,
+        0,
+        stage.id(sender),
+        stage.id(recipient),
+        stage.now,
+        TTL,
+        4,
+        (),
+        20,
+        sha256(bytes(20)),
+    )
+    return evolve(header, **changes)
+
+
+def _envelope(stage: Stage, header: Header, signer: str, hop: str, to: str = "") -> bytes:
+    data = codec.encode_header(header)
+    target = stage.id(to or stage.port)
+    stamp = signed_stamp(message_id(data), None, stage.now, target)
+    trail = (Stamp(stage.now, target, stage.sign(hop, stamp)),)
+    signature = stage.sign(signer, signed_header(data))
+    return codec.encode_frame(Envelope(header, data, signature, 0, trail, bytes(20)))
+
+
+def _hostile(name: str, rule: str, about: str, make: Callable[[Stage], bytes]) -> None:
+    def play(stage: Stage) -> None:
+        link = stage.link("A", "C")
+        stage.link("C", "B")
+        stage.inject(link, make(stage))
+        stage.inspect()
+
+    rules = (rule, "TOM-NOTATION-014", "TOM-CONF-033")
+    SCENES.append(Scene(f"node-hostile-{name}", about, "C", rules, play, "node-relays"))
+
+
+for _name, _rule, _about, _make in (
+    ("garbage", "TOM-WIRE-008", "a frame of chance bytes", lambda s: b"\x01" + s.octets(200)),
+    ("empty", "TOM-WIRE-005", "an empty frame", lambda _: b""),
+    ("critical", "TOM-WIRE-021", "an unknown critical frame", lambda s: b"\x7f" + s.octets(20)),
+    (
+        "future",
+        "TOM-DELIVERY-031",
+        "an envelope dated 2 EPS and 1 ms ahead",
+        lambda s: _envelope(s, _header(s, "A", "B", created_at=s.now + EPS2 + 1), "A", "A"),
+    ),
+    (
+        "expired",
+        "TOM-DELIVERY-032",
+        "an envelope whose life is over",
+        lambda s: _envelope(s, _header(s, "A", "B", created_at=s.now - TTL), "A", "A"),
+    ),
+    (
+        "subnet",
+        "TOM-DELIVERY-030",
+        "an envelope of another subnet",
+        lambda s: _envelope(s, _header(s, "A", "B", subnet=s.octets()), "A", "A"),
+    ),
+    (
+        "header",
+        "TOM-DELIVERY-037",
+        "an envelope that its sender didn't sign",
+        lambda s: _envelope(s, _header(s, "A", "B"), "B", "A"),
+    ),
+    (
+        "payload",
+        "TOM-DELIVERY-033",
+        "an envelope with another payload",
+        lambda s: _envelope(s, _header(s, "A", "B", payload_hash=s.octets()), "A", "A"),
+    ),
+    (
+        "stamp",
+        "TOM-DELIVERY-010",
+        "an envelope whose stamp somebody else signed",
+        lambda s: _envelope(s, _header(s, "A", "B"), "A", "B"),
+    ),
+    (
+        "hop",
+        "TOM-DELIVERY-034",
+        "an envelope stamped for another node",
+        lambda s: _envelope(s, _header(s, "A", "B"), "A", "A", "B"),
+    ),
+    (
+        "neighbour",
+        "TOM-DELIVERY-035",
+        "an envelope of a sender that isn't the neighbour",
+        lambda s: _envelope(s, _header(s, "B", "A"), "B", "B"),
+    ),
+    (
+        "hops",
+        "TOM-DELIVERY-041",
+        "an envelope whose trail is full",
+        lambda s: _envelope(s, _header(s, "A", "B", hop_limit=1), "A", "A"),
+    ),
+):
+    _hostile(_name, _rule, _about, _make)
+
+
+# --- descriptors and commands -----------------------------------------------------------------------------
+
+
+@_scene("a node is asked for descriptors that it knows and doesn't", "C", "TOM-DELIVERY-070")
+def _asked(stage: Stage) -> None:
+    link = stage.link("A", "C")
+    stage.link("C", "B")
+    for wanted in (stage.id("B"), stage.id("C"), stage.octets()):
+        stage.inject(link, codec.encode_frame(DescriptorQuery(wanted)))
+
+
+@_scene("a node whose addresses change tells its neighbours", "A", "TOM-DELIVERY-072")
+def _new_addresses(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.now += 10
+    stage.do("A", SetAddresses((Address(Transport.TCP, "192.0.2.9:7700"),)))
+
+
+@_scene("a descriptor that nobody asked for is ignored", "A", "TOM-DELIVERY-071", pair="node-asked")
+def _unasked(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    descriptor = stage.held["C"].node.descriptor
+    stage.inject(link, codec.encode_frame(DescriptorAnswer(descriptor.node_id, descriptor)))
+    stage.inject(link, codec.encode_frame(DescriptorQuery(descriptor.node_id)))
+
+
+@_scene("a node asks for the descriptor that it lacks, then sends", "A", "TOM-DELIVERY-056", "TOM-ID-031")
+def _asks(stage: Stage) -> None:
+    stage.relayed(acquainted=False)
+    if stage.send():
+        raise SuiteError("an envelope without a descriptor")
+    stage.run()
+    stage.inspect()
+
+
+@_scene(
+    "draws handed in with a step are taken before the seed's", "A", "TOM-NOTATION-011", "TOM-NOTATION-009"
+)
+def _draws(stage: Stage) -> None:
+    stage.link("A", "B")
+    what = SendMessage(1, stage.id("B"), stage.octets(9), TTL, Route.DIRECT_FIRST)
+    stage.do("A", what, session_ephemeral=[stage.octets()], session_ratchet=[stage.octets()])
+    stage.run()
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+
+
+@_scene("commands that can't be carried out", "A", "TOM-CONF-032", pair="node-sends")
+def _bad_commands(stage: Stage) -> None:
+    for what in (
+        SendMessage(1, stage.id("B"), b"x", 0, Route.RELAY_FIRST),
+        SendMessage(1, stage.id("B"), b"x", constants.MAX_TTL + 1, Route.RELAY_FIRST),
+        Acknowledge(stage.octets()),
+        AddPeer(stage.id("A"), (), relay=False),
+    ):
+        stage.do("A", what)
+        stage.inspect()
+
+
+@_scene("a plaintext of 1,048,576 bytes and none longer", "A", "TOM-SESSION-005", pair="node-sends")
+def _too_long(stage: Stage) -> None:
+    stage.do("A", SendMessage(1, stage.id("B"), bytes(constants.MAX_CONTENT + 1), TTL, Route.RELAY_FIRST))
+
+
+@_scene("a dial that failed is no reason to stop", "A", "TOM-CONF-031", level=6)
+def _dial_failed(stage: Stage) -> None:
+    stage.do("A", AddPeer(stage.id("C"), (Address(Transport.TCP, "192.0.2.1:1"),), relay=True))
+    stage.do("A", DialFailed(stage.id("C")))
+    stage.wait(1_000)
+
+
+def _restored(seed: str) -> Iterator[Case]:
+    """A handle that nobody knows, and entropy on its own."""
+    chance = random.Random(f"{seed}/restored")  # noqa: S311 - test values
+    unknown = f"n{chance.randrange(10**6)}"
+    yield Case(
+        "node-unknown-handle",
+        7,
+        ("TOM-CONF-032",),
+        Polarity.NEGATIVE,
+        "a node that was never made",
+        (Step("node.inspect", {"h": unknown}, reject("bad_value")),),
+        pair="node-sends",
+        source="script",
+        derived=True,
+    )
 
 
 def cases(seed: str) -> Iterator[Case]:
-    """None yet."""
-    del seed
-    yield from ()
+    """Every scene, played anew."""
+    for scene in SCENES:
+        stage = Stage(f"{seed}/{scene.name}", scene.port)
+        scene.play(stage)
+        yield Case(
+            scene.name,
+            scene.level,
+            scene.requirements,
+            Polarity.NEGATIVE if scene.pair else Polarity.POSITIVE,
+            scene.about,
+            (Step("reset", {}, ok({})), *stage.steps),
+            pair=scene.pair,
+            source="script",
+            derived=True,
+        )
+    yield from _restored(seed)
