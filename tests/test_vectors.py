@@ -89,6 +89,7 @@ def test_a_sound_file_has_no_faults() -> None:
         ("pair", "sample-0101", "no valid case"),
         ("pair", "sample-0999", "no valid case"),
         ("output", {}, "should not be valid"),
+        ("input", {"a": [{"b": 2**53}]}, "decimal string"),
         ("requirements", [], "non-empty"),
         ("requirements", ["ID-1"], "does not match"),
         ("surprise", 1, "unexpected"),

@@ -75,12 +75,23 @@ def _case_problems(path: str, content: Content, seen: dict[str, str]) -> Iterato
         if name in seen:
             yield f"{path}: {name} stands in {seen[name]} already"
         seen[name] = path
+        if not _numbers_fit(case):
+            yield f"{path}: {name}: an integer of 2^53 and more is a decimal string"
         if case["valid"]:
             continue
         if case["reason"] not in {reason.value for reason in Reason}:
             yield f"{path}: {name}: no reason code {case['reason']}"
         if case["pair"] not in valid:
             yield f"{path}: {name}: its pair {case['pair']} is no valid case of this file"
+
+
+def _numbers_fit(value: Any) -> bool:
+    """Whether no number is too large for a language whose numbers are doubles."""
+    if isinstance(value, dict):
+        return all(_numbers_fit(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_numbers_fit(item) for item in value)
+    return not isinstance(value, int) or abs(value) < 2**53
 
 
 def differences(made: Mapping[str, Content], root: Path) -> Iterator[str]:

@@ -67,13 +67,18 @@ def _frame(kind: type[T], text: str) -> T:
     return frame
 
 
+def _number(value: int) -> int | str:
+    """Integers of 2^53 and more are decimal strings."""
+    return value if abs(value) < 2**53 else str(value)
+
+
 def read_record(given: Given) -> Given:
     """A record's hash and fields."""
     record = _record(given["record"])
     return {
         "hash": records.record_hash(record).hex(),
         "subnet": record.subnet.hex(),
-        "term": record.term,
+        "term": _number(record.term),
         "previous": record.previous.hex(),
         "start": record.start,
         "seed": record.seed.hex(),
@@ -83,7 +88,7 @@ def read_record(given: Given) -> Given:
         "fork_ms": record.fork_ms,
         "relay_share": record.relay_share,
         "custody": record.custody,
-        "pot": record.pot,
+        "pot": _number(record.pot),
         "roster": [
             {
                 "node": member.node.hex(),
@@ -91,7 +96,7 @@ def read_record(given: Given) -> Given:
                 "absent": member.absent,
                 "weight": member.weight,
                 "next_weight": member.next_weight,
-                "balance": member.balance,
+                "balance": _number(member.balance),
             }
             for member in record.roster
         ],
