@@ -13,6 +13,7 @@ from tom_ref import codec
 from tom_ref.effects import Dial, Effect, Event, Invited, Report, SendFrame
 from tom_ref.frames import Address, Transport
 from tom_ref.home import Standing
+from tom_ref.identity import Identity
 from tom_ref.inputs import (
     ClockMeasured,
     DialFailed,
@@ -70,11 +71,14 @@ class Homes(Network):
         for name in names:
             self.add(name)
 
-    def add(self, name: str, *, skew: int = 0, secret_of: str | None = None) -> None:
+    def add(
+        self, name: str, *, skew: int = 0, secret_of: str | None = None, identity: Identity | None = None
+    ) -> None:
         """Another node, without a home; ``secret_of`` gives it somebody else's secret."""
         self.skew[name] = skew
         peer = Resident(secret_of or name)
         peer.name = name
+        peer.identity = identity or peer.identity
         peer.set_clock(self.now + skew)
         self.peers[name] = peer
         self.start(name)

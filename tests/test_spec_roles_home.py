@@ -13,14 +13,27 @@ import pytest
 from attrs import evolve
 
 from tests.homes import HOUR, SLOT, Homes, alone, answers, give, hand, refused
-from tests.network import Network
-from tests.subnets import identity, joined
+from tests.network import START, Network
+from tests.subnets import founded, identity, joined
 from tom_ref import codec, constants, records, term_codec
 from tom_ref.admission import find_work, request
 from tom_ref.codec import AnyFrame
-from tom_ref.effects import CloseLink, Deliver, DeliveryState, Effect, Event, Persist, Progress, Report, Table
+from tom_ref.directory import Directory
+from tom_ref.draft import Roles
+from tom_ref.effects import (
+    CloseLink,
+    Deliver,
+    DeliveryState,
+    Effect,
+    Event,
+    Persist,
+    Progress,
+    Report,
+    Signalled,
+    Table,
+)
 from tom_ref.errors import ProtocolError, Reason
-from tom_ref.frames import Address, Envelope, Transport
+from tom_ref.frames import Address, DescriptorAnswer, DescriptorQuery, Envelope, Transport
 from tom_ref.home import Standing
 from tom_ref.inputs import (
     AddPeer,
@@ -28,10 +41,12 @@ from tom_ref.inputs import (
     ClockMeasured,
     CommandError,
     Found,
+    FrameReceived,
     JoinSubnet,
     LeaveSubnet,
     MakeInvitation,
     SendMessage,
+    SendSignal,
     SetAddresses,
     Wake,
 )
@@ -119,8 +134,6 @@ def test_who_has_a_home_founds_and_joins_none() -> None:
 
 def test_founders_may_begin_together() -> None:
     """TOM-ROLES-014: a genesis that both signed; nobody else begins with it, nor with a forged one."""
-    from tests.subnets import founded
-
     subnet = founded(2, start=1_800_000_000_000)
     net = Homes("X")
     with pytest.raises(CommandError) as caught:
@@ -132,10 +145,7 @@ def test_founders_may_begin_together() -> None:
         net.do("X", Begin(forged))
     assert caught.value.reason is Reason.BAD_SIGNATURE
     for name, node in zip(("one", "two"), subnet.nodes, strict=True):
-        net.add(name)
-        net[name].identity = node
-        net[name].disk.clear()
-        net.restart(name)
+        net.add(name, identity=node)
         net.do(name, Begin(subnet.genesis))
     net.connect("one", "two")
     net.settle()
@@ -480,7 +490,7 @@ def test_heartbeats_that_prove_nothing_are_refused() -> None:
 
 
 def test_who_is_away_for_eight_terms_is_left_out() -> None:
-    """TOM-ROLES-055 to 057: its balance goes to the pot, and it isn't counted for the quorum meanwhile."""
+    """TOM-ROLES-055, 056, 061: it isn't counted meanwhile, and comes back as a newcomer does."""
     net = four()
     net.stop("D")
     seen = []
@@ -626,7 +636,7 @@ def test_a_member_that_missed_one_proof_is_given_it() -> None:
 
 
 def test_all_restart_at_once_and_find_each_other() -> None:
-    """TOM-ROLES-112: the addresses of members are on disk; those of former members are not."""
+    """TOM-ROLES-112, 132: the addresses of members are on disk; those of former members are not."""
     net = three()
     for name in ABC:
         net.stop(name)
@@ -1016,7 +1026,7 @@ def no_credit(net: Homes, name: str) -> list[str]:
 
 
 def test_the_drafted_relay_carries_and_the_receipt_names_it() -> None:
-    """TOM-ROLES-080, 081: sender, relay and recipient agree on rank 1; nobody has anything to say."""
+    """TOM-ROLES-076, 080, 081: sender, relay and recipient agree on rank 1; nobody has anything to say."""
     net = four()
     for sender, recipient in itertools.permutations(ABCD, 2):
         first = duty(net, sender, recipient)[0]
@@ -1048,7 +1058,7 @@ def test_a_relay_that_dies_in_the_middle_of_a_message_costs_nothing() -> None:
 
 
 def test_a_wrong_route_costs_the_credit_and_is_said_by_all_three() -> None:
-    """TOM-ROLES-083: code wrong_route; the message arrives."""
+    """TOM-ROLES-079, 083: code wrong_route; the message arrives."""
     net = Homes(*"ABCDEF")
     net.form(*"ABCDEF")
     net.settle()
@@ -1190,6 +1200,136 @@ def test_ways_to_peers_are_forgotten_when_there_are_too_many(monkeypatch: pytest
     assert len(net["A"].node._neighbours._wanted) == 3
 
 
+def test_sixty_four_members_reach_each_other_over_two_relays_at_most() -> None:
+    """TOM-ROLES-001, 112, 133: over the links of the mesh alone, none made on need."""
+    subnet = founded(64, start=START)
+    net = Homes()
+    names = {node.node_id: f"n{number:02}" for number, node in enumerate(subnet.nodes)}
+    for node in subnet.nodes:
+        net.add(names[node.node_id], identity=node)
+    roles = Roles(subnet.record)
+    for node in subnet.nodes:
+        for peer in roles.mesh(node.node_id):
+            one, other = names[node.node_id], names[peer]
+            if other not in net[one].links:
+                net.connect(one, other)
+    net.queue.clear()
+    for name in names.values():
+        net.do(name, Begin(subnet.genesis))
+    net.queue.clear()
+    far = [
+        (one.node_id, other.node_id)
+        for one, other in itertools.combinations(subnet.nodes, 2)
+        if other.node_id not in roles.meshed(one.node_id)
+    ]
+    for sender, recipient in far[::80]:
+        net[names[recipient]].effects.clear()
+        net.do(names[sender], AddPeer(recipient, ()))
+        handle = net[names[sender]].node.next_handle
+        net.do(names[sender], SendMessage(handle, recipient, b"far", 60_000))
+        net.dialled.clear()
+        Network.run(net)
+        assert net.shown(names[recipient]) == [b"far"]
+        assert net.states(names[sender], handle)[-1] is DeliveryState.DELIVERED
+        [relayed] = [p for p in net[names[sender]].of(Progress) if p.state is DeliveryState.RELAYED][-1:]
+        assert len(relayed.trail) in {2, 3}
+
+
+def test_signals_pass_over_a_neighbour_of_both() -> None:
+    """TOM-ROLES-087: to a member without a link; what nobody may pass on is refused with its code."""
+    net = Homes(*"ABCDEF")
+    net.form(*"ABCDEF")
+    net.settle()
+    net.next_record(*"ABCDEF")
+    for name in "BCDEF":
+        if name in net["A"].links:
+            net.cut("A", name)
+    net.dialled.clear()
+    for one, other in (("A", "C"), ("C", "B")):
+        if other not in net[one].links:
+            net.connect(one, other)
+            net.dialled.clear()
+    net.do("A", SendSignal(net["B"].id, b"offer"))
+    Network.run(net)
+    assert net["B"].of(Signalled) == [Signalled(net["A"].id, b"offer")]
+    assert refused(hand(net, "C", "A", Signal(net["B"].id, net["A"].id, b""))) == ["node_mismatch"]
+    assert refused(hand(net, "C", "A", Signal(net["A"].id, b"n" * 32, b""))) == ["no_route"]
+    many = [
+        refused(hand(net, "C", "A", Signal(net["A"].id, net["B"].id, bytes((number,)))))
+        for number in range(constants.MAX_SIGNALS)
+    ]
+    assert many[0] == []
+    assert many[-1] == ["overloaded"]
+    net.now += SLOT
+    assert refused(hand(net, "C", "A", Signal(net["A"].id, net["B"].id, b"again"))) == []
+
+
+def test_a_signal_that_can_not_go_is_the_callers_fault() -> None:
+    """Codes bad_value, too_large, no_route; nothing leaves."""
+    net = three()
+    for recipient, body, reason in (
+        (net["A"].id, b"", Reason.BAD_VALUE),
+        (b"n" * 32, b"", Reason.BAD_VALUE),
+        (net["B"].id, bytes(constants.MAX_SIGNAL + 1), Reason.TOO_LARGE),
+    ):
+        with pytest.raises(CommandError) as caught:
+            net.do("A", SendSignal(recipient, body))
+        assert caught.value.reason is reason
+    net.split("A")
+    with pytest.raises(CommandError) as caught:
+        net.do("A", SendSignal(net["B"].id, b""))
+    assert caught.value.reason is Reason.NO_ROUTE
+
+
+def test_a_descriptor_is_asked_for_where_the_mesh_has_it() -> None:
+    """TOM-ROLES-134: over one neighbour; where none is linked to that member nobody is asked."""
+    net = Homes(*"ABCDEF")
+    net.form(*"ABCDEF")
+    net.settle()
+    net.next_record(*"ABCDEF")
+    roles = net["A"].node.home.roles
+    assert roles is not None
+    names = {peer.id: name for name, peer in net.peers.items()}
+    outside = next(name for name in "BCDEF" if net[name].id not in roles.meshed(net["A"].id))
+    meshed = {names[node] for node in roles.meshed(net[outside].id)}
+    others = [name for name in "BCDEF" if name not in {outside, *meshed}]
+    for name in meshed | {outside}:
+        if name in net["A"].links:
+            net.cut("A", name)
+    net.dialled.clear()
+    net["A"].node._directory._descriptors.pop(net[outside].id, None)
+    net.add("N")
+    net.connect("N", "A")
+    net.dialled.clear()
+    query = DescriptorQuery(net[outside].id)
+    assert answers(hand(net, "A", "N", query)) == [DescriptorAnswer(net[outside].id, None)]
+    assert all(name not in net["A"].links for name in meshed), others
+    helper = min(meshed)
+    net.connect("A", helper)
+    net.queue.clear()
+    net.dialled.clear()
+    net.now += 2_000
+    asked = net.do("A", FrameReceived(net["A"].links["N"], codec.encode_frame(query)))
+    assert DescriptorQuery(net[outside].id) in answers(asked)
+    net["N"].effects.clear()
+    net["A"].effects.clear()
+    Network.run(net)
+    given = DescriptorAnswer(net[outside].id, net[outside].node.descriptor)
+    assert given in answers(tuple(net["A"].effects))
+
+
+def test_who_waits_for_descriptors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every table is bounded."""
+    monkeypatch.setattr(constants, "MAX_QUERIES", 1)
+    directory = Directory(b"o" * 32)
+    for node in (b"a" * 32, b"b" * 32):
+        for asker in (b"1", b"2", b"1"):
+            directory.wait(node, asker)
+    assert directory.waited_for(b"a" * 32) == ()
+    assert directory.waited_for(b"b" * 32) == (b"1", b"2")
+    assert directory.waited_for(b"b" * 32) == ()
+
+
 # --- bounds -------------------------------------------------------------------------------------------------
 
 
@@ -1231,11 +1371,11 @@ def test_a_guest_without_a_link_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not [frame for frame in answers(tuple(net["D"].effects)) if isinstance(frame, Join)]
 
 
-def test_frames_that_a_home_does_not_know_change_nothing() -> None:
-    """A signal to somebody who isn't there."""
+def test_a_first_record_is_no_news_to_who_has_a_home() -> None:
+    """TOM-ROLES-002: whatever a neighbour sends, nobody is moved to another subnet."""
     net = three()
     peer = next(iter(net["A"].links))
-    assert hand(net, "A", peer, Signal(net["B"].id, net["A"].id, b"?")) == ()
+    assert hand(net, "A", peer, founded(2).genesis) == ()
 
 
 def test_a_node_with_a_home_wakes_for_nothing_without_harm() -> None:

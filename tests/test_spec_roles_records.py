@@ -279,7 +279,7 @@ def test_a_genesis_of_a_faster_network_is_refused() -> None:
 
 
 def test_the_next_record_follows_from_the_evidence() -> None:
-    """TOM-ROLES-047, 048, 055, 069."""
+    """TOM-ROLES-004, 047, 048, 055, 068, 069."""
     record = succeed(Evidence(heartbeats=ALL))
     assert record.term == 1
     assert record.previous == PRESENT

@@ -158,7 +158,7 @@ def test_a_leader_votes_for_its_block_before_it_leaves() -> None:
 
 
 def test_nobody_else_proposes_and_nobody_before_slot_1() -> None:
-    """TOM-ROLES-019, 022: slot 0 is the present record's."""
+    """TOM-ROLES-019, 022, 071: slot 0 is the present record's; no proof is shown before its time."""
     for node in others(1):
         assert make(SUBNET, node).tick(at(1)).frames == ()
     for now in (RECORD.start - 1, at(0)):
@@ -170,7 +170,7 @@ def test_nobody_else_proposes_and_nobody_before_slot_1() -> None:
 
 
 def test_a_restarted_leader_does_not_propose_twice() -> None:
-    """TOM-ROLES-028, 036: its own vote is on disk."""
+    """TOM-ROLES-020, 028, 036: its own vote is on disk."""
     again = make(SUBNET, leader(1), stored=FIRST.persist)
     assert again.last_slot == 1
     assert again.tick(at(1, 250)).frames == ()
@@ -237,7 +237,7 @@ def broken_proposals() -> list[tuple[str, Proposal, Reason]]:
 
 @pytest.mark.parametrize(("rule", "proposal", "reason"), broken_proposals(), ids=lambda v: str(v)[:14])
 def test_a_proposal_that_breaks_one_rule_is_refused(rule: str, proposal: Proposal, reason: Reason) -> None:
-    """TOM-ROLES-023 to 026, 029, 046, 070, 117."""
+    """TOM-ROLES-023 to 026, 029, 034, 046, 070, 117: nor is it voted for."""
     del rule
     term = make(SUBNET, others(1)[0])
     output = term.on_proposal(proposal, at(1))
@@ -400,7 +400,7 @@ def test_a_chain_ends_where_its_proof_would_not_fit(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_validator_votes_once_in_its_current_slot() -> None:
-    """TOM-ROLES-030 to 032: not for a second block, not in a slot that is over, not before it begins."""
+    """TOM-ROLES-020, 030 to 032: not for a second block, not in a slot that is over, not before it begins."""
     full = everybody(SUBNET)
     rival = first_block(1, Evidence(heartbeats=full.heartbeats[:3]))
     node = others(1)[0]

@@ -132,8 +132,8 @@ class Admission:
     def take(self, join: Join, roles: Roles) -> bool:
         """Keep a signed join for the next record; ``False`` when one of this newcomer is held.
 
-        Raises ``overloaded`` for a sponsor that brings more than a record admits, so that nobody fills the
-        table alone, and what the join deserves.
+        Raises ``overloaded`` for a sponsor that brings more than a record admits (TOM-ROLES-123), so that
+        nobody fills the table alone, and what the join deserves.
         """
         if join.descriptor.node_id in self._joins:
             return False

@@ -318,6 +318,9 @@ MAX_LINKS: Final = 128
 MAX_SIGNAL: Final = 16_384
 """bytes: the longest body of a signal between two members without a link."""
 
+MAX_SIGNALS: Final = 64
+"""count: the most signals that a member passes on for one neighbour in one slot."""
+
 MAX_PARTICIPANTS: Final = 8
 """count: the most participants of a conversation subnet."""
 

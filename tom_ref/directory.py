@@ -21,6 +21,8 @@ class Directory:
     own_id: bytes
     _descriptors: dict[bytes, Descriptor] = field(factory=dict)
     _asked: dict[bytes, int] = field(factory=dict)
+    _askers: dict[bytes, dict[bytes, None]] = field(factory=dict)
+    """For each descriptor that neighbours asked for and that wasn't here: who they are."""
 
     def get(self, node_id: bytes) -> Descriptor | None:
         """The newest valid descriptor known of a node."""
@@ -66,6 +68,16 @@ class Directory:
             self._asked.pop(next(iter(self._asked)))
         self._asked[node_id] = now
         return True
+
+    def wait(self, node_id: bytes, asker: bytes) -> None:
+        """Note that a neighbour waits for a descriptor that this node has to ask for itself."""
+        if node_id not in self._askers and len(self._askers) >= constants.MAX_QUERIES:
+            self._askers.pop(next(iter(self._askers)))
+        self._askers.setdefault(node_id, {})[asker] = None
+
+    def waited_for(self, node_id: bytes) -> tuple[bytes, ...]:
+        """Which neighbours wait for a descriptor; they are forgotten with that."""
+        return tuple(self._askers.pop(node_id, {}))
 
     def asked_for(self, node_id: bytes) -> bool:
         """Whether an answer about this node was asked for."""

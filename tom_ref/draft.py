@@ -99,7 +99,7 @@ class Roles:
 
     @cached_property
     def relays(self) -> tuple[bytes, ...]:
-        """The drafted relays, best first (TOM-ROLES-075, 077)."""
+        """The drafted relays, best first; others are served all the same (TOM-ROLES-075, 077, 079)."""
         weighted = [(member.node, 1 << member.weight) for member in self.pool]
         order = draft(self.record.seed, b"relay", weighted)
         return order[: -(-len(order) * self.record.relay_share // 12)]

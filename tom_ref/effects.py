@@ -194,4 +194,12 @@ class Invited:
     invitation: Invitation
 
 
-Effect = Invited | Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained
+@frozen
+class Signalled:
+    """Opaque bytes from a member that wants a link; nobody vouches for ``sender`` (TOM-ROLES-087)."""
+
+    sender: bytes
+    body: bytes = field(repr=False)
+
+
+Effect = Signalled | Invited | Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained

@@ -19,7 +19,7 @@ from tom_ref import codec, constants, records, term_codec, vrf
 from tom_ref.admission import Admission, is_request, request
 from tom_ref.crypto import Entropy, draw, sha256
 from tom_ref.draft import Roles, tolerated
-from tom_ref.effects import Event, Table
+from tom_ref.effects import Event, Signalled, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.forks import Forks
 from tom_ref.frames import Address, Descriptor, Header, Receipt
@@ -48,6 +48,7 @@ from tom_ref.term_frames import (
     Proposal,
     RecordAnswer,
     RecordQuery,
+    Signal,
     TermFrame,
     TermRecord,
     VitalsProof,
@@ -74,7 +75,7 @@ _DUTY_RANKS: Final = 3
 """The ranks of a duty list that earn credit (TOM-ROLES-081)."""
 _EVIDENCE_ROOM: Final = constants.MAX_EVIDENCE - 32_768
 """bytes of evidence for joins and deliveries; the rest is for presence."""
-_TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVERLOADED})
+_TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVERLOADED, Reason.NO_ROUTE})
 """Refusals of frames that may be right later, or elsewhere."""
 
 
@@ -148,6 +149,8 @@ class _Term:
     deliveries: dict[bytes, Delivery] = field(factory=dict)
     request: Join | None = None
     """This node's own request for admission: its work is done once."""
+    signals: Counter[tuple[bytes, int]] = field(factory=Counter)
+    """How many signals each neighbour had passed on in the present stretch of a slot's length."""
     told: set[bytes] = field(factory=set)
     """Who was given the record because it spoke of an older one."""
 
@@ -210,7 +213,7 @@ class Home:
 
     @property
     def roles(self) -> Roles | None:
-        """The roles of the present record."""
+        """The roles of the present record, in force until the next one is final (TOM-ROLES-016, 045)."""
         return None if self._now is None else self._now.term.roles
 
     @property
@@ -384,6 +387,7 @@ class Home:
         self._call_host(step)
 
     def _check_homeless(self) -> None:
+        """A node is a member of one home at a time (TOM-ROLES-002)."""
         if self.standing is not Standing.NONE:
             raise CommandError(Reason.WRONG_SUBNET, "this node has a home; leave it first")
 
@@ -495,7 +499,7 @@ class Home:
             self._timers.set(Timer.SLOT, _ONLY, deadline)
 
     def run_slot(self, step: Step) -> None:
-        """The next slot has begun (TOM-ROLES-019, 020)."""
+        """The next slot has begun (TOM-ROLES-019, 020); a vote that drags on asks around (TOM-ROLES-127)."""
         held = self._now
         assert held is not None, "a record has slots"
         slot = held.term.slot(step.now)
@@ -942,6 +946,43 @@ class Home:
             held.leaves[frame.node] = frame
             self._outlet.tell_all(step, data, peer)
 
+    # --- signals ----------------------------------------------------------------------------------------
+
+    def signal(self, step: Step, recipient: bytes, body: bytes) -> None:
+        """Send a signal over a linked member that the mesh links to the recipient, else over any.
+
+        Raises ``CommandError`` when there is none, or the body is too long.
+        """
+        held = self._now
+        if held is None or recipient not in held.term.roles.members or recipient == self.own_id:
+            raise CommandError(Reason.BAD_VALUE, "a signal is for another member")
+        if len(body) > constants.MAX_SIGNAL:
+            raise CommandError(Reason.TOO_LARGE, f"a signal of {len(body)} bytes")
+        meshed = held.term.roles.meshed(recipient)
+        linked = sorted(self._outlet.linked(), key=lambda peer: (peer != recipient, peer not in meshed))
+        if not linked:
+            raise CommandError(Reason.NO_ROUTE, "no link to send a signal over")
+        self._outlet.tell(step, linked[0], codec.encode_frame(Signal(self.own_id, recipient, body)))
+
+    def _on_signal(self, step: Step, peer: bytes, frame: Signal, data: bytes) -> None:
+        """Take a signal, or pass it on to a linked member, so many a slot (TOM-ROLES-087)."""
+        held = self._now
+        if held is None:
+            return
+        if frame.recipient == self.own_id:
+            step.emit(Signalled(frame.sender, frame.body))
+            return
+        if frame.sender != peer:
+            raise ProtocolError(Reason.NODE_MISMATCH, "a signal of somebody else")
+        period = step.now // held.record.slot_ms
+        for old in [key for key in held.signals if key[1] != period]:
+            del held.signals[old]
+        if held.signals[peer, period] >= constants.MAX_SIGNALS:
+            raise ProtocolError(Reason.OVERLOADED, "too many signals")
+        held.signals[peer, period] += 1
+        if not self._outlet.tell(step, frame.recipient, data):
+            raise ProtocolError(Reason.NO_ROUTE, "no link to the recipient of a signal")
+
     # --- joining ----------------------------------------------------------------------------------------
 
     def _call_host(self, step: Step) -> None:
@@ -1043,4 +1084,5 @@ class Home:
         Join: _on_join,
         Move: _on_move,
         Child: _on_child,
+        Signal: _on_signal,
     }

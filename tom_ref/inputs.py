@@ -174,6 +174,14 @@ class LeaveSubnet:
     """Ask to be left out of the next record."""
 
 
+@frozen
+class SendSignal:
+    """Have a neighbour of both pass opaque bytes (0 to 16,384) to a member without a link to this node."""
+
+    recipient: bytes
+    body: bytes = field(repr=False)
+
+
 NetworkInput = (
     Start
     | LinkUp
@@ -195,5 +203,6 @@ Command = (
     | JoinSubnet
     | MakeInvitation
     | LeaveSubnet
+    | SendSignal
 )
 Input = NetworkInput | Command

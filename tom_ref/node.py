@@ -68,6 +68,7 @@ from tom_ref.inputs import (
     MakeInvitation,
     Route,
     SendMessage,
+    SendSignal,
     SetAddresses,
     Start,
     Wake,
@@ -377,6 +378,9 @@ class Node:
         self._home.leave(step)
         self._tend_mesh(step)
 
+    def _send_signal(self, step: Step, command: SendSignal) -> None:
+        self._home.signal(step, command.recipient, command.body)
+
     def _run_slot(self, step: Step, _: bytes) -> None:
         record = self._home.record
         self._home.run_slot(step)
@@ -411,7 +415,7 @@ class Node:
         self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
 
     def _store_members(self, step: Step, members: frozenset[bytes]) -> None:
-        """Keep the members' addresses on disk: if all restart at once, they still find each other."""
+        """Keep members' addresses on disk: if all restart at once, they find each other (TOM-ROLES-132)."""
         for gone in sorted(self._stored_members.keys() - members):
             del self._stored_members[gone]
             step.erase(Table.MEMBER, gone)
@@ -452,7 +456,10 @@ class Node:
             return in_order(self._neighbours.relays, header.recipient, Route.DIRECT_FIRST)
         order = [header.recipient]
         if len(visited) <= _RELAYS_BEFORE:
-            order += [node for node in roles.duty(header.sender, header.recipient) if node != self.node_id]
+            # The mesh says who should have a link to the recipient (TOM-ROLES-133).
+            meshed = roles.meshed(header.recipient)
+            rest = [node for node in roles.duty(header.sender, header.recipient) if node != self.node_id]
+            order += sorted(rest, key=lambda node: node not in meshed)
         return order
 
     # --- own messages ---------------------------------------------------------------------------------
@@ -496,8 +503,8 @@ class Node:
         self._sending.sealed(step, pending, signed, payload)
         return True
 
-    def _look_up(self, step: Step, node_id: bytes) -> None:
-        linked = self._neighbours.linked()
+    def _look_up(self, step: Step, node_id: bytes, among: frozenset[bytes] | None = None) -> None:
+        linked = self._neighbours.linked() if among is None else sorted(among)
         if linked and self._directory.may_ask(node_id, step.now):
             query = codec.encode_frame(DescriptorQuery(node_id))
             for peer in linked:
@@ -704,6 +711,14 @@ class Node:
         own = frame.node_id == self.node_id
         descriptor = self.descriptor if own else self._directory.get(frame.node_id)
         step.send(previous[1], codec.encode_frame(DescriptorAnswer(frame.node_id, descriptor)))
+        roles = self._home.roles
+        stale = descriptor is None or descriptor.prekey_until <= step.now
+        if not own and stale and roles is not None and frame.node_id in roles.members:
+            # Whom the mesh links to it should know (TOM-ROLES-134).
+            meshed = roles.meshed(frame.node_id) & {*self._neighbours.linked()} - {previous[0]}
+            if meshed:
+                self._directory.wait(frame.node_id, previous[0])
+                self._look_up(step, frame.node_id, meshed)
 
     def _on_descriptor_answer(
         self, step: Step, frame: DescriptorAnswer, previous: tuple[bytes, int], _: bytes
@@ -716,6 +731,8 @@ class Node:
         except ProtocolError as error:
             step.report(Event.REFUSED, previous[0], None, str(error))
             return
+        for asker in self._directory.waited_for(frame.node_id):
+            self._send_to(step, asker, codec.encode_frame(frame))
         for pending in self._sending.unsealed_for(frame.node_id, step.now):
             self._attempt(step, pending)
 
@@ -741,6 +758,7 @@ class Node:
         JoinSubnet: _join_subnet,
         MakeInvitation: _invite,
         LeaveSubnet: _leave_subnet,
+        SendSignal: _send_signal,
     }
     _home_timers: Final[dict[Timer, Callable[[Any, Step, bytes], None]]] = {
         Timer.SLOT: _run_slot,

@@ -210,7 +210,7 @@ class Term:
         header = proposal.header
         records.check_place(self.roles, self.present, header)
         if header.slot > self.slot(now) + 1:
-            raise ProtocolError(Reason.WRONG_SLOT, f"slot {header.slot} is to come")
+            raise ProtocolError(Reason.WRONG_SLOT, f"slot {header.slot} is to come")  # TOM-ROLES-117
         block = records.block_hash(header)
         if self.final is not None or self.tree.get(block) or self._waiting.get(block) == proposal:
             return
@@ -266,6 +266,7 @@ class Term:
         if header.slot <= self.tree.slot_of(header.parent):
             raise ProtocolError(Reason.WRONG_SLOT, "not above the parent's slot")
         if self.tree.height_of(header.parent) >= constants.MAX_PROOF_BLOCKS:
+            # TOM-ROLES-128
             raise ProtocolError(Reason.TOO_LARGE, "a chain longer than a proof of finality may be")
         if parent is None:
             if proposal.certificate:
@@ -351,6 +352,7 @@ class Term:
         if current > self._seen_slot:
             self._seen_slot = current
             self._forget(current - constants.SLOT_MEMORY)
+        # Once the next record is final nobody votes here any more (TOM-ROLES-038).
         if self.final is not None or current < 1 or not self._voter or self.abstains:
             return
         if current <= self.last_slot:
@@ -365,7 +367,7 @@ class Term:
         self._early = {key: votes for key, votes in self._early.items() if key[1] >= slot}
 
     def _propose(self, work: _Work, slot: int) -> None:
-        """Propose on the longest notarized chain with the newest tip, own vote first (027 to 029)."""
+        """Propose on the longest notarized chain, newest tip, own vote first (TOM-ROLES-027 to 029)."""
         tip = self.tree.get(self.tree.tip)
         if tip is not None and tip.height >= constants.MAX_PROOF_BLOCKS:
             return

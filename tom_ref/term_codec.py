@@ -92,7 +92,7 @@ _SIGNAL = Format("signal", wire.SIGNAL, constants.MAX_SIGNAL + _FIXED_CAP)
 
 
 def _ascending(name: str, values: Iterable[Any]) -> None:
-    """Every list that is a set has one order: each value above the one before."""
+    """Every list that is a set has one order: each value above the one before (TOM-ROLES-124)."""
     last = None
     for value in values:
         if last is not None and value <= last:
@@ -114,7 +114,7 @@ def _between(name: str, value: int, least: int, most: int) -> None:
 
 
 def _check_record(record: TermRecord) -> None:
-    """What every record keeps, whatever came before it (TOM-ROLES-005, 006)."""
+    """What every record keeps, whatever came before it (TOM-ROLES-001, 005, 006)."""
     _between("number of members", len(record.roster), 1, constants.MAX_MEMBERS)
     for earlier, later in zip(record.roster, record.roster[1:], strict=False):
         if earlier.node >= later.node:
@@ -360,7 +360,7 @@ def _encode_proposal(proposal: Proposal) -> bytes:
 
 
 def _check_parts(header: BlockHeader, record_length: int, evidence_length: int) -> None:
-    """A first block carries record and evidence, a later one neither (TOM-ROLES-029)."""
+    """A first block carries record and evidence, a later one neither (TOM-ROLES-029, 125)."""
     first = header.record != NO_HASH
     if first != bool(record_length) or first != bool(evidence_length):
         refuse(Reason.BAD_VALUE, "a first block carries record and evidence, a later one neither")

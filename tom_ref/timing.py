@@ -1,7 +1,8 @@
 """The durations that one network agrees on.
 
 Every node of a network has to use the same ones: EPS decides what a validator and a recipient accept.  The
-defaults are those of ToM/1; a network on one machine, whose clocks are one clock, can be much faster.
+defaults are those of ToM/1; a network on one machine, whose clocks are one clock, can be much faster
+(TOM-ROLES-118).
 """
 
 from __future__ import annotations

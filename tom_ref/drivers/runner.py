@@ -35,6 +35,7 @@ from tom_ref.effects import (
     Progress,
     Report,
     SendFrame,
+    Signalled,
 )
 from tom_ref.inputs import Input, Start, Wake
 from tom_ref.node import Node
@@ -337,5 +338,7 @@ class Runner:
                 self._application.drained()
             case Invited():
                 self._application.invited(effect)
+            case Signalled():
+                _LOG.debug("signal of %s: no transport here asks for any", effect.sender.hex()[:12])
             case Persist():
                 raise AssertionError("changes are written before")
