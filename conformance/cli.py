@@ -10,6 +10,7 @@ import datetime as dt
 import fnmatch
 import json
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,9 +23,10 @@ from rich.table import Table
 
 from conformance import SPEC_VERSION, SUITE_VERSION, known, reports
 from conformance.case import LEVELS, PROFILES, Case, Polarity
-from conformance.port import PortError, resolved
+from conformance.declared import dump
+from conformance.port import Port, PortError, resolved
 from conformance.protocol import TIMEOUT
-from conformance.runner import Results, Verdict, run, selected
+from conformance.runner import GivenUpError, Results, Verdict, checked_hello, run, selected
 from conformance.sources.sweeps import SuiteError
 from conformance.suite import proportions, requirements, suite
 
@@ -232,8 +234,6 @@ def matrix(*ports: str, profile: Profile = "core", seed: str | None = None) -> i
         profile: Which levels.
         seed: Repeats a run.
     """
-    import shlex  # noqa: PLC0415
-
     if len(ports) < 2:
         raise UsageError("name two ports or more, each as one quoted word")
     seed = _seed(seed)
@@ -367,6 +367,75 @@ def coverage_command(
             table.add_row(chapter, *[str(count[name]) for name in columns])
         _console().print(table)
     return AS_DECLARED
+
+
+@app.command(name="init")
+def init_command(language: Literal["ts", "rust", "c", "python"], folder: Path) -> int:
+    """Write a starting adapter that passes the smoke level.
+
+    Args:
+        language: Of your port.
+        folder: Where; it has to be empty or not there.
+    """
+    from conformance import init  # noqa: PLC0415
+
+    try:
+        written = init.write(language, folder)
+    except OSError as error:
+        raise UsageError(str(error)) from None
+    about = init.LANGUAGES[language]
+    for path in written:
+        print(path)
+    steps = [" ".join(words) for words in about.build]
+    print("\nin this folder:  " + " && ".join([*steps, "tom-conformance smoke -- " + " ".join(about.run)]))
+    return AS_DECLARED
+
+
+@app.command(name="diff")
+def diff_command(
+    first: str,
+    second: str,
+    *,
+    seed: str | None = None,
+    inputs: int = 20_000,
+    codes: bool = False,
+    keep: bool = False,
+) -> int:
+    """Give two ports the same random inputs until they differ; make the first difference small.
+
+    Args:
+        first: The command of one adapter, quoted as one word.
+        second: The command of the other.
+        seed: Repeats a search.
+        inputs: How many inputs at most.
+        codes: Whether another reason code is a difference, too.
+        keep: Keep the difference as a case of the suite.
+    """
+    from conformance import diff  # noqa: PLC0415
+
+    seed = _seed(seed)
+    ports = [Port(resolved(shlex.split(command))) for command in (first, second)]
+    try:
+        for port in ports:
+            checked_hello(port.ask("hello", {}))
+        found = diff.search(diff.asking(*ports), seed, inputs, codes=codes)
+    except GivenUpError as error:
+        print(f"tom-conformance: {error}", file=sys.stderr)
+        return BROKEN
+    finally:
+        for port in ports:
+            port.kill()
+    if found is None:
+        print(f"no difference in {inputs} inputs; seed {seed}")
+        return AS_DECLARED
+    print(f"input {found.asked}: {diff.said(found)}\n  bytes {found.data.hex()}")
+    structure = reports.structure_of(found.format, found.data)
+    for line in dump(structure, found.data) if structure else ():
+        print(f"    {line}")
+    print(f"  again: tom-conformance diff --seed {seed} {shlex.quote(first)} {shlex.quote(second)}")
+    if keep:
+        print(f"  kept as {diff.keep(found)}")
+    return UNEXPECTED
 
 
 known_app = App(name="known", help="Known failures.")

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from conformance.case import LEVELS, Case, Polarity
 from conformance.protocol import Kind
-from conformance.sources import hand, nodes, sweeps, vectors
+from conformance.sources import hand, kept, nodes, sweeps, vectors
 from conformance.sources.sweeps import SuiteError
 from tom_ref.errors import Reason
 
@@ -48,7 +48,15 @@ def requirements() -> Mapping[str, Requirement]:
 @cache
 def suite(seed: str) -> tuple[Case, ...]:
     """Every case, by id; raises :class:`SuiteError` when the suite contradicts itself."""
-    return _checked((*hand.cases(seed), *vectors.cases(), *sweeps.cases(seed), *nodes.cases(seed)))
+    return _checked(
+        (
+            *hand.cases(seed),
+            *vectors.cases(),
+            *sweeps.cases(seed),
+            *nodes.cases(seed),
+            *kept.cases(),
+        )
+    )
 
 
 @cache
