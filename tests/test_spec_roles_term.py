@@ -777,13 +777,13 @@ class Run:
         self.terms[place] = make(self.subnet, self.nodes[place], stored=self.disks[place])
 
     def lie(self, slot: int) -> None:
-        """Liars propose two blocks and vote for everything, also in old slots."""
+        """Liars propose three blocks and vote for everything, also in old slots."""
         honest = self.terms[next(place for place in range(len(self.nodes)) if place not in self.liars)]
         for place in self.liars:
             node = self.nodes[place]
             if honest.roles.leader(slot) == node.node_id:
                 full = everybody(self.subnet)
-                for keep in (len(full.heartbeats), len(full.heartbeats) - 1):
+                for keep in (len(full.heartbeats) - fewer for fewer in range(3)):
                     term = make(self.subnet, node, evidence=Evidence(heartbeats=full.heartbeats[-keep:]))
                     for known in self.sent:
                         if isinstance(known, Proposal) and known.header.slot < slot:
@@ -889,8 +889,9 @@ def early_final(blocks: Any) -> Any:
         (Term, "_run_slot", vote_again, {"VoteOnce", "TermAgreement"}),
         (records, "final_blocks", early_final, {"TermAgreement"}),
         (Term, "_vote", lambda self, work, slot: None, {"EventuallyFinal"}),
+        (Term, "_vouched", lambda self, header, block: False, {"EventuallyFinal"}),
     ],
-    ids=["forget-slot", "two-votes", "early-record", "never-votes"],
+    ids=["forget-slot", "two-votes", "early-record", "never-votes", "two-blocks-only"],
 )
 def test_a_rule_taken_away_is_noticed(
     target: Any, name: str, twin: Any, expected: set[str], monkeypatch: pytest.MonkeyPatch
