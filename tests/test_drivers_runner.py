@@ -17,7 +17,18 @@ from tom_ref.drivers.errors import NodeStoppedError, StoreError
 from tom_ref.drivers.runner import GROUP_BYTES, Runner
 from tom_ref.drivers.store import MemoryStore
 from tom_ref.drivers.system import DeterministicEntropy
-from tom_ref.effects import CloseLink, Deliver, Dial, Invited, Persist, Progress, Report, SendFrame, Table
+from tom_ref.effects import (
+    CloseLink,
+    Deliver,
+    Dial,
+    Held,
+    Invited,
+    Persist,
+    Progress,
+    Report,
+    SendFrame,
+    Table,
+)
 from tom_ref.errors import Reason
 from tom_ref.frames import Address, Transport
 from tom_ref.identity import Identity
@@ -84,6 +95,9 @@ class Recorder(MemoryStore):
 
     def invited(self, what: Invited) -> None:
         self.log.append(f"invited to term {what.invitation.term}")
+
+    def held(self, what: Held) -> None:
+        self.log.append(f"held: {what.holding.name.lower()}")
 
     def dial(self, what: Dial) -> None:
         self.log.append("dial")

@@ -327,9 +327,19 @@ def test_a_reflected_envelope_is_refused() -> None:
     """TOM-DELIVERY-034, 035: what A sent, handed back to A."""
     net = triangle()
     net.send("A", "B")
+    net.cut("B", "C")
+    net.send("A", "B")
     [refusal] = answer_to(net, "A", "C", sent_envelope(net))
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "wrong_hop"
+
+
+def test_a_delivered_envelope_that_is_reflected_is_answered_with_its_receipt() -> None:
+    """TOM-PURGE-013: the sender holds the receipt, and answers every offer with it."""
+    net = triangle()
+    net.send("A", "B")
+    [receipt] = answer_to(net, "A", "C", sent_envelope(net))
+    assert isinstance(receipt, Receipt)
 
 
 def test_a_stamp_cannot_be_cut_out_or_put_in() -> None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from tom_ref import constants
 from tom_ref.delivery_codec import (
+    CUSTODY,
     FRAME_DECODERS,
     FRAME_ENCODERS,
     GREASE_EXTENSION_TYPES,
@@ -21,6 +22,8 @@ from tom_ref.delivery_codec import (
     PENDING,
     PREKEY,
     SEEN,
+    TOMBSTONE,
+    VERDICT,
     StoredFormat,
     decode_descriptor,
     decode_envelope,
@@ -44,6 +47,8 @@ from tom_ref.delivery_codec import (
     encode_record,
     encode_session_message,
     encode_stamp,
+    holders,
+    nodes,
 )
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Frame, UnknownFrame
@@ -51,6 +56,7 @@ from tom_ref.term_codec import LEFT, TERM, TERM_DECODERS, TERM_ENCODERS
 from tom_ref.term_frames import TermFrame
 
 __all__ = [
+    "CUSTODY",
     "GREASE_EXTENSION_TYPES",
     "GREASE_TYPES",
     "INBOX",
@@ -60,6 +66,8 @@ __all__ = [
     "PREKEY",
     "SEEN",
     "TERM",
+    "TOMBSTONE",
+    "VERDICT",
     "AnyFrame",
     "StoredFormat",
     "decode_descriptor",
@@ -86,6 +94,8 @@ __all__ = [
     "encode_record",
     "encode_session_message",
     "encode_stamp",
+    "holders",
+    "nodes",
 ]
 
 AnyFrame = Frame | TermFrame

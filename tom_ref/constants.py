@@ -324,6 +324,31 @@ MAX_SIGNALS: Final = 64
 MAX_PARTICIPANTS: Final = 8
 """count: the most participants of a conversation subnet."""
 
+# --- custody ------------------------------------------------------------------------------------------
+
+CUSTODY_SILENCE: Final = 60_000
+"""ms: a holder to which there was no link and no way for this long is silent, and another is found for it:
+long enough for a link to be made again, short against any lifetime."""
+
+MAX_CUSTODY: Final = 4_096
+"""count: the most messages that a node keeps for absent recipients; more are refused."""
+
+MAX_CUSTODY_BYTES: Final = 64 * 1_048_576
+"""bytes: the most that a node keeps for absent recipients; more is refused."""
+
+MAX_CUSTODY_SHARE: Final = 512
+"""count: the most of them that are for one recipient, or that came from one neighbour."""
+
+MAX_CUSTODY_SHARE_BYTES: Final = 16 * 1_048_576
+"""bytes: the most of them that is for one recipient, or that came from one neighbour."""
+
+MAX_TOMBSTONES: Final = 262_144
+"""count: the most receipts that a node keeps as a sender or custodian, so that nothing comes back; at this
+number it takes no new message, neither into custody nor from its own application."""
+
+MAX_HOLDERS: Final = 64
+"""count: the most nodes that one holder copies a message to."""
+
 # --- balance ------------------------------------------------------------------------------------------
 
 ALLOWANCE: Final = 16 * 1_048_576

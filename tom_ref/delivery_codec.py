@@ -34,6 +34,9 @@ from tom_ref.frames import (
     FrameType,
     HandshakePayload,
     Header,
+    Holding,
+    HoldingAnswer,
+    HoldingQuery,
     Kind,
     Ping,
     Pong,
@@ -109,6 +112,8 @@ _TRAIL_REPORT = Format("trail report", wire.TRAIL_REPORT, 34 + 104 * 255)
 _REFUSAL = Format("refusal", wire.REFUSAL, 34 + 255)
 _DESCRIPTOR_QUERY = Format("descriptor query", wire.DESCRIPTOR_QUERY, 256)
 _DESCRIPTOR_ANSWER = Format("descriptor answer", wire.DESCRIPTOR_ANSWER, 35 + constants.MAX_DESCRIPTOR)
+_HOLDING_QUERY = Format("holding query", wire.HOLDING_QUERY, 64)
+_HOLDING_ANSWER = Format("holding answer", wire.HOLDING_ANSWER, 64)
 _RECORD = Format("record", wire.RECORD, constants.MAX_NOISE_MESSAGE)
 _CHUNK = Format("chunk", wire.RECORD_CHUNK, 12 + constants.CHUNK_SIZE)
 _WINDOW = Format("window", wire.RECORD_WINDOW, 256)
@@ -534,6 +539,37 @@ def _decode_descriptor_answer(data: bytes) -> DescriptorAnswer:
     return DescriptorAnswer(parsed.node_id, descriptor)
 
 
+def _encode_holding_query(query: HoldingQuery) -> bytes:
+    return _HOLDING_QUERY.build({"message_id": query.message_id})
+
+
+def _decode_holding_query(data: bytes) -> HoldingQuery:
+    return HoldingQuery(_HOLDING_QUERY.parse(data).message_id)
+
+
+def _check_holding(holding: int, until: int) -> Holding:
+    """Nothing is held until no time; everything else until some (TOM-PURGE-046)."""
+    try:
+        held = Holding(holding)
+    except ValueError:
+        raise ProtocolError(Reason.BAD_VALUE, f"holding {holding}") from None
+    if (held is Holding.NOTHING) != (until == 0):
+        refuse(Reason.BAD_VALUE, f"holding {held.value} until {until}")
+    return held
+
+
+def _encode_holding_answer(answer: HoldingAnswer) -> bytes:
+    _check_holding(answer.holding, answer.until)
+    return _HOLDING_ANSWER.build(
+        {"message_id": answer.message_id, "holding": int(answer.holding), "until": answer.until}
+    )
+
+
+def _decode_holding_answer(data: bytes) -> HoldingAnswer:
+    parsed = _HOLDING_ANSWER.parse(data)
+    return HoldingAnswer(parsed.message_id, _check_holding(parsed.holding, parsed.until), parsed.until)
+
+
 FRAME_DECODERS: Final[dict[int, Callable[[bytes], Frame]]] = {
     FrameType.ENVELOPE: decode_envelope,
     FrameType.RECEIPT: decode_receipt,
@@ -541,6 +577,8 @@ FRAME_DECODERS: Final[dict[int, Callable[[bytes], Frame]]] = {
     FrameType.REFUSAL: _decode_refusal,
     FrameType.DESCRIPTOR_QUERY: _decode_descriptor_query,
     FrameType.DESCRIPTOR_ANSWER: _decode_descriptor_answer,
+    FrameType.HOLDING_QUERY: _decode_holding_query,
+    FrameType.HOLDING_ANSWER: _decode_holding_answer,
 }
 
 FRAME_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
@@ -550,6 +588,8 @@ FRAME_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     Refusal: _encode_refusal,
     DescriptorQuery: _encode_descriptor_query,
     DescriptorAnswer: _encode_descriptor_answer,
+    HoldingQuery: _encode_holding_query,
+    HoldingAnswer: _encode_holding_answer,
     UnknownFrame: lambda frame: bytes((frame.type,)) + frame.body,
 }
 
@@ -733,7 +773,20 @@ class StoredFormat:
         return parsed
 
 
+def holders(nodes: Iterable[bytes]) -> list[dict[str, bytes]]:
+    """NodeIds as the items of a stored list."""
+    return [{"node": node} for node in nodes]
+
+
+def nodes(items: Iterable[Any]) -> tuple[bytes, ...]:
+    """The items of a stored list as NodeIds."""
+    return tuple(item.node for item in items)
+
+
 PENDING: Final = StoredFormat("pending message", wire.STORED_PENDING, constants.MAX_FRAME)
 INBOX: Final = StoredFormat("inbox message", wire.STORED_INBOX, constants.MAX_FRAME)
 SEEN: Final = StoredFormat("seen message", wire.STORED_SEEN, 2 * constants.MAX_HEADER)
+CUSTODY: Final = StoredFormat("copy in custody", wire.STORED_CUSTODY, constants.MAX_FRAME + 4_096)
+TOMBSTONE: Final = StoredFormat("tombstone", wire.STORED_TOMBSTONE, 2 * constants.MAX_HEADER + 8_192)
+VERDICT: Final = StoredFormat("verdict", wire.STORED_VERDICT, 64)
 PREKEY: Final = StoredFormat("prekey", wire.STORED_PREKEY, 256)

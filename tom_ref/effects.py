@@ -18,7 +18,7 @@ import enum
 
 from attrs import field, frozen
 
-from tom_ref.frames import Address, Receipt, Stamp
+from tom_ref.frames import Address, Holding, Receipt, Stamp
 from tom_ref.term_frames import Invitation
 
 
@@ -31,6 +31,14 @@ class Table(enum.StrEnum):
     """Key: message id.  Plaintext the application has not acknowledged."""
     SEEN = "seen"
     """Key: message id.  Receipts this node has signed, so that nothing is shown twice."""
+    CUSTODY = "custody"
+    """Key: message id.  Messages kept for absent recipients."""
+    TOMBSTONE = "tombstone"
+    """Key: message id.  Receipts this node has verified, so that nothing comes back."""
+    VERDICT = "verdict"
+    """Key: handle, 8 bytes.  Final states that the application has not taken."""
+    CLOCK = "clock"
+    """One key.  The purge clock, where it is ahead of the computer's."""
     SESSION = "session"
     """Key: NodeId.  All sessions with that peer."""
     PREKEY = "prekey"
@@ -141,6 +149,12 @@ class Event(enum.StrEnum):
     RECEIPT_PASSED_BACK = "receipt_passed_back"
     TRAIL_VERIFIED = "trail_verified"
     DUPLICATE_ANSWERED = "duplicate_answered"
+    KEPT = "kept"
+    """A message was taken into custody."""
+    COPIED = "copied"
+    """A copy in custody was handed to another holder, or to its recipient."""
+    PURGED = "purged"
+    """A copy in custody was erased; the detail says why."""
     REFUSED = "refused"
     REROUTED = "rerouted"
     LINKED = "linked"
@@ -188,6 +202,18 @@ class Drained:
 
 
 @frozen
+class Held:
+    """What a node says that it still has of a message, after :class:`~tom_ref.inputs.AskHolding`."""
+
+    peer: bytes
+    """Who says so; this node itself for what it holds."""
+    message_id: bytes
+    holding: Holding
+    until: int
+    """ms: when it is erased at the latest; 0 for nothing."""
+
+
+@frozen
 class Invited:
     """The invitation that a :class:`~tom_ref.inputs.MakeInvitation` asked for."""
 
@@ -202,4 +228,16 @@ class Signalled:
     body: bytes = field(repr=False)
 
 
-Effect = Signalled | Invited | Persist | SendFrame | CloseLink | Dial | Deliver | Progress | Report | Drained
+Effect = (
+    Held
+    | Signalled
+    | Invited
+    | Persist
+    | SendFrame
+    | CloseLink
+    | Dial
+    | Deliver
+    | Progress
+    | Report
+    | Drained
+)

@@ -40,6 +40,17 @@ class FrameType(enum.IntEnum):
     REFUSAL = 4
     DESCRIPTOR_QUERY = 5
     DESCRIPTOR_ANSWER = 6
+    HOLDING_QUERY = 0x21
+    HOLDING_ANSWER = 0x22
+
+
+class Holding(enum.IntEnum):
+    """What a node still has of a message."""
+
+    NOTHING = 0
+    COPY = 1
+    RECEIPT = 2
+    PASSAGE = 3
 
 
 class RecordType(enum.IntEnum):
@@ -198,6 +209,22 @@ class DescriptorAnswer:
 
 
 @frozen
+class HoldingQuery:
+    """Asks a neighbour what it still has of a message."""
+
+    message_id: bytes
+
+
+@frozen
+class HoldingAnswer:
+    """What a neighbour says it has of a message, and until when at the latest (ms; 0 for nothing)."""
+
+    message_id: bytes
+    holding: Holding
+    until: int
+
+
+@frozen
 class UnknownFrame:
     """A frame of a type this version doesn't define and may ignore (0x80 and above), byte for byte."""
 
@@ -205,8 +232,18 @@ class UnknownFrame:
     body: bytes
 
 
-Frame = Envelope | Receipt | TrailReport | Refusal | DescriptorQuery | DescriptorAnswer | UnknownFrame
-"""Every frame of *Delivery* and *Identity*."""
+Frame = (
+    Envelope
+    | Receipt
+    | TrailReport
+    | Refusal
+    | DescriptorQuery
+    | DescriptorAnswer
+    | HoldingQuery
+    | HoldingAnswer
+    | UnknownFrame
+)
+"""Every frame of *Delivery*, *Purge* and *Identity*."""
 
 
 @frozen

@@ -128,6 +128,13 @@ class Acknowledge:
 
 
 @frozen
+class AskHolding:
+    """Ask every neighbour what it still has of a message; each answer is a :class:`~tom_ref.effects.Held`."""
+
+    message_id: bytes
+
+
+@frozen
 class AddPeer:
     """Tell the node how a peer can be reached; with ``relay`` it is used as a relay, in order of addition."""
 
@@ -196,6 +203,7 @@ NetworkInput = (
 Command = (
     SendMessage
     | Acknowledge
+    | AskHolding
     | AddPeer
     | SetAddresses
     | Found

@@ -11,6 +11,7 @@ knows nothing of the others:
 * ``sending``: own messages until a receipt is verified;
 * ``relaying``: the way back of others' messages;
 * ``congestion``: others' messages that wait for a busy link, in turns;
+* ``custody``: messages kept for absent recipients, and the receipts that take their place;
 * ``receiving``: receipts given, and the inbox;
 * ``home``: the subnet, its present record and the vote on the next one.
 
@@ -30,8 +31,9 @@ from tom_ref import codec, constants
 from tom_ref.congestion import Congestion, Waiting
 from tom_ref.conversations import Conversations
 from tom_ref.crypto import Entropy, labelled, sha256
+from tom_ref.custody import Custody, Kept, first_ranks
 from tom_ref.directory import Directory
-from tom_ref.effects import CloseLink, Effect, Event, Table
+from tom_ref.effects import CloseLink, Effect, Event, Held, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
     NO_NODE,
@@ -41,6 +43,9 @@ from tom_ref.frames import (
     DescriptorQuery,
     Envelope,
     Header,
+    Holding,
+    HoldingAnswer,
+    HoldingQuery,
     Kind,
     Receipt,
     Refusal,
@@ -52,6 +57,7 @@ from tom_ref.identity import Identity
 from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
+    AskHolding,
     Begin,
     ClockMeasured,
     CommandError,
@@ -96,6 +102,21 @@ _SESSION_LOST: Final = {
 _GOSSIP: Final = frozenset(bytes((kind,)) for kind in (7, 8, 9, 10, 13, 14, 15, 16, 18, 19, 32))
 """First bytes of the frames that members pass on once; a repetition is dropped before it is decoded."""
 
+_ERASURES: Final = frozenset(
+    {
+        Timer.PENDING_ERASE,
+        Timer.PENDING_EXPIRY,
+        Timer.IN_FLIGHT_EXPIRY,
+        Timer.SEEN_EXPIRY,
+        Timer.CUSTODY_EXPIRY,
+        Timer.TOMBSTONE_EXPIRY,
+    }
+)
+"""What is due is erased before anything else is done (TOM-PURGE-036)."""
+
+_MAX_QUESTIONS: Final = 64
+"""The most messages whose holders are being asked for at once."""
+
 _MESH_PAUSE: Final = 1_000
 """ms between two looks at the links of the mesh, at least."""
 
@@ -137,11 +158,17 @@ class Node:
         self._directory = Directory(own_id)
         self._keyring = Keyring(identity, entropy, self._timers)
         self._conversations = Conversations(identity, entropy, self._timers)
-        self._sending = Sending(own_id, signing_key, self._timers)
-        self._relaying = Relaying(own_id, signing_key, self._timers)
-        self._congestion = Congestion(self._timers)
-        self._receiving = Receiving(own_id, signing_key, self._timers)
         self._timing: Final = Timing() if timing is None else timing
+        eps = self._timing.eps
+        self._sending = Sending(own_id, signing_key, self._timers, eps)
+        self._relaying = Relaying(own_id, signing_key, self._timers, eps)
+        self._congestion = Congestion(self._timers)
+        self._receiving = Receiving(own_id, signing_key, self._timers, eps)
+        reach = _NodeReach(self._neighbours, self._reach)
+        self._custody = Custody(own_id, signing_key, self._timers, reach, eps, self._timing.silence_ms)
+        self._questions: dict[bytes, None] = {}
+        self._alone_since: int | None = None
+        self._unfinished: Step | None = None
         self._stored_members: dict[bytes, Descriptor] = {}
         outlet = _NodeOutlet(self._neighbours, self._directory, self._keyring)
         self._home = Home(
@@ -163,6 +190,9 @@ class Node:
             Table.SESSION: self._conversations.restore,
             Table.PREKEY: lambda _, value: self._keyring.restore(value),
             Table.MEMBER: self._restore_member,
+            Table.CUSTODY: self._custody.restore_copy,
+            Table.TOMBSTONE: self._custody.restore_tombstone,
+            Table.CLOCK: self._restore_clock,
         }
         for table, key, value in records:
             if table in restore:
@@ -172,6 +202,11 @@ class Node:
 
     def _restore_member(self, key: bytes, value: bytes) -> None:
         self._stored_members[key] = self._directory.restore(value)
+
+    def _restore_clock(self, _: bytes, value: bytes) -> None:
+        if len(value) != 8:
+            raise ProtocolError(Reason.BAD_VALUE, "a stored clock")
+        self._now = max(self._now, int.from_bytes(value, "big"))
 
     # --- what the driver reads ------------------------------------------------------------------------
 
@@ -200,9 +235,14 @@ class Node:
         return self._neighbours.linked()
 
     @property
+    def kept(self) -> tuple[Kept, ...]:
+        """The copies and receipts in this node's custody: to be looked at."""
+        return self._custody.kept()
+
+    @property
     def writable(self) -> bool:
         """Whether another message would be taken; after a refusal, ``Drained`` tells when it is again."""
-        return self._sending.writable
+        return self._sending.writable and not self._custody.full
 
     @property
     def next_handle(self) -> int:
@@ -216,7 +256,7 @@ class Node:
 
     def next_deadline(self) -> int | None:
         """When to call ``step(Wake(), now)`` at the latest, in ms; ``None`` when nothing is due."""
-        deadline = self._timers.next_deadline()
+        deadline = self._timers.next_deadline() if self._unfinished is None else self._now
         return None if deadline is None else deadline - self._clock.offset
 
     # --- one step -------------------------------------------------------------------------------------
@@ -228,13 +268,22 @@ class Node:
         ``CommandError`` for a command that can't be carried out, and nothing else.
         """
         self._now = max(self._now, now + self._clock.offset)
-        step = Step(self._now)
-        self._handlers[type(what)](self, step, what)
-        self._fire_timers(step)
+        # What was erased before a command that was refused is still to be carried out.
+        step, self._unfinished = self._unfinished or Step(self._now), None
+        step.now = self._now
+        self._fire(step, self._timers.due_of(_ERASURES, step.now))
+        try:
+            self._handlers[type(what)](self, step, what)
+        except CommandError:
+            self._unfinished = step if step.finish() else None
+            raise
+        self._fire(step, self._timers.due(step.now))
+        if step.writes and self._now > now:
+            step.put(Table.CLOCK, b"", self._now.to_bytes(8, "big"))
         return step.finish()
 
-    def _fire_timers(self, step: Step) -> None:
-        for timer, key in self._timers.due(step.now):
+    def _fire(self, step: Step, due: Iterable[tuple[Timer, bytes]]) -> None:
+        for timer, key in due:
             if timer is Timer.RETRY:
                 self._retry(step, int.from_bytes(key, "big"))
             elif timer is Timer.WORK:
@@ -258,7 +307,7 @@ class Node:
             elif timer is Timer.REDIAL:
                 self._neighbours.dial(step, key)
             else:
-                self._home_timers[timer](self, step, key)
+                self._other_timers[timer](self, step, key)
 
     # --- links ----------------------------------------------------------------------------------------
 
@@ -268,7 +317,10 @@ class Node:
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)
         self._home.start(step)
+        if self._home.roles is not None:
+            self._alone_since = 0
         self._tend_mesh(step)
+        self._custody.start(step)
         self._try_waiting(step)
 
     def _wake(self, step: Step, _: Wake) -> None:
@@ -311,7 +363,9 @@ class Node:
             self._relaying.forget(message)
         if replaced:
             self._sending.released_by(peer)
+        self._custody.link_up(step, peer)
         self._home.link_up(step, peer)
+        self._come_back(step)
         self._seal_for(step, peer)
         self._try_waiting(step)
 
@@ -326,8 +380,19 @@ class Node:
             self._send_to(step, previous, codec.encode_frame(refusal))
         for waiting in self._congestion.lost(peer):
             self._refuse(step, waiting.message, waiting.previous, ProtocolError(Reason.NO_ROUTE, "link lost"))
+        self._custody.link_down(step, peer)
+        if not self._neighbours.linked():
+            self._alone_since = step.now
         self._sending.released_by(peer)
         self._try_waiting(step)
+
+    def _come_back(self, step: Step) -> None:
+        """After a start or a long time alone: seek the members that may keep something (TOM-PURGE-043)."""
+        since, self._alone_since = self._alone_since, None
+        roles = self._home.roles
+        if since is not None and roles is not None and step.now - since >= self._timing.silence_ms:
+            for member in roles.pool:
+                self._reach(step, member.node)
 
     def _link_writable(self, step: Step, what: LinkWritable) -> None:
         peer = self._neighbours.set_congested(what.link, congested=False)
@@ -465,6 +530,8 @@ class Node:
     # --- own messages ---------------------------------------------------------------------------------
 
     def _send_message(self, step: Step, command: SendMessage) -> None:
+        if self._custody.full:
+            raise CommandError(Reason.OVERLOADED, "too many receipts are kept")
         pending = self._sending.add(step, command)
         self._seal(step, pending)
         self._attempt(step, pending)
@@ -523,12 +590,27 @@ class Node:
             if not self._neighbours.linked():
                 self._dial_for(step, pending)
             return
-        ways = self._ways(pending.recipient, pending.route)
+        ways = self._ways_for(step, pending)
         relayed = any(peer != pending.recipient for peer, _ in ways)
         if relayed and not self._sending.work(step, pending, self._home.own_work()):
             return
         if not self._sending.attempt(step, pending, ways):
             self._dial_for(step, pending)
+
+    def _ways_for(self, step: Step, pending: Pending) -> list[tuple[bytes, int]]:
+        """Where an own message may go: not where it is kept; to its recipient alone once enough keep it.
+
+        Enough are as many as the present record says, without those out of reach for long (TOM-PURGE-016,
+        019).
+        """
+        ways = self._ways(pending.recipient, pending.route)
+        roles = self._home.roles
+        if roles is None or not pending.custodians:
+            return ways
+        answering = [peer for peer in pending.custodians if not self._custody.silent(peer, step.now)]
+        if len(answering) >= roles.record.custody:
+            return [way for way in ways if way[0] == pending.recipient]
+        return [way for way in ways if way[0] not in pending.custodians]
 
     def _dial_for(self, step: Step, pending: Pending) -> None:
         """No way is open: try to open one."""
@@ -578,14 +660,14 @@ class Node:
     def _on_envelope(self, step: Step, frame: Envelope, previous: tuple[bytes, int], _: bytes) -> None:
         message = message_id(frame.header_bytes)
         try:
-            receipt = self._receiving.known_receipt(message)
+            receipt = self._receiving.known_receipt(message) or self._custody.known_receipt(message)
             if receipt is not None:
                 step.send(previous[1], receipt)
                 step.report(Event.DUPLICATE_ANSWERED, previous[0], message)
                 return
             served = self._home.serves(frame.header.subnet)
             subnet = frame.header.subnet if served else self._subnet
-            check_envelope(frame, self.node_id, previous[0], subnet, step.now)
+            check_envelope(frame, self.node_id, previous[0], subnet, step.now, self._timing.eps)
             step.report(Event.RECEIVED, previous[0], message, f"stamps verified: {len(frame.trail)}")
             if frame.header.recipient == self.node_id:
                 self._receive(step, message, frame, previous)
@@ -611,6 +693,7 @@ class Node:
         self._home.delivered(header, frame.header_bytes, frame.signature, receipt)
         if receipt.relay != NO_NODE:
             self._judge_route(step, message, header, receipt.relay)
+            self._send_to(step, header.sender, codec.encode_frame(receipt))
 
     def _judge_route(self, step: Step, message: bytes, header: Header, relay: bytes) -> None:
         """A wrong route costs the credit and is said, never the delivery (TOM-ROLES-082, 083)."""
@@ -624,6 +707,11 @@ class Node:
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
         if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
             raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
+        if self._keeps(header):
+            roles = self._home.roles_of(header)
+            named = () if roles is None else first_ranks(roles, header)
+            self._custody.take(step, message, frame, previous[0], named)
+            return
         order = self._onward(header, visited)
         ways = self._neighbours.open_ways(order, visited)
         if self._home.roles is not None and self._neighbours.link_to(header.recipient) is None:
@@ -638,6 +726,13 @@ class Node:
                 step, refused.message, refused.previous, ProtocolError(Reason.OVERLOADED, "too much waits")
             )
 
+    def _keeps(self, header: Header) -> bool:
+        """Whether this node ranks for the pair and has no way to the recipient (TOM-PURGE-014)."""
+        roles = self._home.roles_of(header) or self._home.roles
+        if roles is None or self._neighbours.link_to(header.recipient) is not None:
+            return False
+        return self.node_id in roles.duty(header.sender, header.recipient)
+
     def _drain(self, step: Step, peer: bytes) -> None:
         """Hand over what waits for a link, in turns, while the link takes more (TOM-BALANCE-014)."""
         ways = self._neighbours.open_ways((peer,))
@@ -647,7 +742,8 @@ class Node:
             source, link = waiting.previous
             previous = (source, self._neighbours.link_to(source) or link)
             try:
-                check_header(waiting.envelope.header, waiting.envelope.header.subnet, step.now)
+                header = waiting.envelope.header
+                check_header(header, header.subnet, step.now, self._timing.eps)
                 self._relaying.forward(step, waiting.message, waiting.envelope, previous, ways)
             except ProtocolError as error:
                 self._refuse(step, waiting.message, previous, error)
@@ -665,7 +761,11 @@ class Node:
                 self._home.delivered(header, pending.header_bytes, pending.signature, frame)
                 if frame.relay != NO_NODE:
                     self._judge_route(step, frame.message_id, header, frame.relay)
+                self._custody.bury(step, header, data, pending.custodians, pending.handle)
                 return
+            kept = self._custody.receipt(step, frame, data)
+            if kept is not None:
+                self._home.delivered(kept.header, kept.header_bytes, kept.signature, frame)
             back = self._relaying.receipt(step, frame, data)
             if back is not None and self._send_to(step, *back):
                 self._relaying.forget(frame.message_id)
@@ -676,9 +776,15 @@ class Node:
         self, step: Step, frame: TrailReport, previous: tuple[bytes, int], data: bytes
     ) -> None:
         try:
+            pending = self._sending.by_message(frame.message_id)
+            before = () if pending is None else pending.custodians
             if self._sending.trail_report(step, previous[0], frame):
+                if pending is not None and pending.custodians != before:
+                    self._attempt(step, pending)
                 return
-            back = self._relaying.back(previous[0], frame.message_id)
+            back = self._relaying.back(previous[0], frame.message_id) or self._custody.acknowledged(
+                frame.message_id, previous[0]
+            )
             if back is not None:
                 self._send_to(step, back, data)
         except ProtocolError as error:
@@ -692,6 +798,13 @@ class Node:
                 self._conversations.doubt(step, pending.recipient, pending.content)
             self._attempt_another_way(step, pending)
             return
+        if frame.reason in _SESSION_LOST:
+            kept = self._sending.by_message(frame.message_id)
+            if kept is not None and previous[0] in kept.custodians:
+                self._conversations.doubt(step, kept.recipient, kept.content)
+        copy = self._custody.refused(step, frame.message_id, previous[0])
+        if copy is not None and frame.reason in _SESSION_LOST:
+            self._send_to(step, copy.deposited_by, data)
         back = self._relaying.back(previous[0], frame.message_id)
         if back is not None:
             self._relaying.forget(frame.message_id)
@@ -699,11 +812,64 @@ class Node:
 
     def _attempt_another_way(self, step: Step, pending: Pending) -> None:
         """At once where a way of this round is left; else the retry timer begins the next round."""
-        ways = self._ways(pending.recipient, pending.route)
+        ways = self._ways_for(step, pending)
         if any(peer not in pending.tried for peer, _ in ways):
             self._attempt(step, pending)
         else:
             self._dial_for(step, pending)
+
+    # --- custody ----------------------------------------------------------------------------------------
+
+    def _look_at_copy(self, step: Step, message: bytes) -> None:
+        self._custody.look(step, message, self._home.roles)
+
+    def _copy_expires(self, step: Step, message: bytes) -> None:
+        self._custody.expire(step, message)
+
+    def _tombstone_expires(self, step: Step, message: bytes) -> None:
+        self._custody.forget(step, message)
+
+    # --- who holds what ---------------------------------------------------------------------------------
+
+    def _own_holding(self, message: bytes, peer: bytes) -> tuple[Holding, int] | None:
+        """What this node has of a message as its end, or as a relay that ``peer`` may know of."""
+        seen = self._receiving.known_until(message)
+        if seen is not None:
+            return Holding.RECEIPT, seen
+        pending = self._sending.by_message(message)
+        if pending is not None and (peer == pending.recipient or peer in (self.node_id, *pending.custodians)):
+            return Holding.COPY, pending.expires_at
+        passage = self._relaying.known_until(message, peer)
+        return None if passage is None else (Holding.PASSAGE, passage)
+
+    def _ask_holding(self, step: Step, command: AskHolding) -> None:
+        if len(command.message_id) != constants.KEY_BYTES:
+            raise CommandError(Reason.BAD_VALUE, "a message id has 32 bytes")
+        if command.message_id not in self._questions and len(self._questions) >= _MAX_QUESTIONS:
+            self._questions.pop(next(iter(self._questions)))
+        self._questions[command.message_id] = None
+        own = self._own_holding(command.message_id, self.node_id)
+        holding, until = self._custody.holding(command.message_id, self.node_id, own)
+        step.emit(Held(self.node_id, command.message_id, holding, until))
+        query = codec.encode_frame(HoldingQuery(command.message_id))
+        for peer in self._neighbours.linked():
+            self._send_to(step, peer, query)
+
+    def _on_holding_query(
+        self, step: Step, frame: HoldingQuery, previous: tuple[bytes, int], _: bytes
+    ) -> None:
+        peer, link = previous
+        receipt = self._receiving.known_receipt(frame.message_id)
+        if receipt is not None:
+            step.send(link, receipt)
+        self._custody.answer(step, peer, link, frame.message_id, self._own_holding(frame.message_id, peer))
+
+    def _on_holding_answer(
+        self, step: Step, frame: HoldingAnswer, previous: tuple[bytes, int], _: bytes
+    ) -> None:
+        if frame.message_id in self._questions:
+            step.emit(Held(previous[0], frame.message_id, frame.holding, frame.until))
+        self._custody.answered(step, *previous, frame)
 
     def _on_descriptor_query(
         self, step: Step, frame: DescriptorQuery, previous: tuple[bytes, int], _: bytes
@@ -751,6 +917,7 @@ class Node:
         FrameReceived: _frame_received,
         SendMessage: _send_message,
         Acknowledge: _acknowledge,
+        AskHolding: _ask_holding,
         AddPeer: _add_peer,
         SetAddresses: _set_addresses,
         Found: _found,
@@ -760,12 +927,15 @@ class Node:
         LeaveSubnet: _leave_subnet,
         SendSignal: _send_signal,
     }
-    _home_timers: Final[dict[Timer, Callable[[Any, Step, bytes], None]]] = {
+    _other_timers: Final[dict[Timer, Callable[[Any, Step, bytes], None]]] = {
         Timer.SLOT: _run_slot,
         Timer.HEARTBEAT: _show_presence,
         Timer.JOIN: _ask_again,
         Timer.INVITATION_EXPIRY: _invitation_expires,
         Timer.MESH: _look_at_mesh,
+        Timer.CUSTODY: _look_at_copy,
+        Timer.CUSTODY_EXPIRY: _copy_expires,
+        Timer.TOMBSTONE_EXPIRY: _tombstone_expires,
     }
     _frames: Final[dict[type, Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
         Envelope: _on_envelope,
@@ -774,8 +944,30 @@ class Node:
         Refusal: _on_refusal,
         DescriptorQuery: _on_descriptor_query,
         DescriptorAnswer: _on_descriptor_answer,
+        HoldingQuery: _on_holding_query,
+        HoldingAnswer: _on_holding_answer,
         UnknownFrame: _on_unknown,
     }
+
+
+@frozen
+class _NodeReach:
+    """How custody speaks to other nodes."""
+
+    neighbours: Neighbours
+    dial: Callable[[Step, bytes], None]
+
+    def tell(self, step: Step, peer: bytes, data: bytes) -> bool:
+        link = self.neighbours.link_to(peer)
+        if link is not None:
+            step.send(link, data)
+        return link is not None
+
+    def linked_to(self, peer: bytes) -> bool:
+        return self.neighbours.link_to(peer) is not None
+
+    def seek(self, step: Step, peer: bytes) -> None:
+        self.dial(step, peer)
 
 
 @frozen

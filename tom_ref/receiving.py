@@ -38,6 +38,8 @@ class Receiving:
     own_id: bytes
     signing_key: SigningKey = field(repr=False)
     timers: Timers = field(repr=False)
+    eps: int = constants.EPS
+    """ms: the most by which the clocks of this network are wrong."""
     _seen: dict[bytes, tuple[int, bytes]] = field(factory=dict)
     _inbox: dict[bytes, _Shown] = field(factory=dict)
     _inbox_bytes: int = 0
@@ -73,6 +75,11 @@ class Receiving:
         seen = self._seen.get(message)
         return seen[1] if seen is not None else None
 
+    def known_until(self, message: bytes) -> int | None:
+        """Until when, ms, the receipt for a message is kept."""
+        seen = self._seen.get(message)
+        return None if seen is None else seen[0]
+
     def check_room(self, header: Header) -> None:
         """Refuse new work rather than evict what a promise needs (TOM-DELIVERY-062)."""
         if (
@@ -102,7 +109,7 @@ class Receiving:
         receipt = evolve(receipt, signature=self.signing_key.sign(signed_receipt(receipt)))
         frame = codec.encode_receipt(receipt)
         shown = _Shown(self._sequence, header.sender, content, header.created_at, step.now, relay)
-        keep_until = retention_end(header.created_at, header.ttl)
+        keep_until = retention_end(header.created_at, header.ttl, self.eps)
         step.put(
             Table.SEEN, message, codec.SEEN.encode(keep_until=keep_until, length=len(frame), receipt=frame)
         )

@@ -35,6 +35,8 @@ class Relaying:
     own_id: bytes
     signing_key: SigningKey = field(repr=False)
     timers: Timers = field(repr=False)
+    eps: int = constants.EPS
+    """ms: the most by which the clocks of this network are wrong."""
     _passages: dict[bytes, _Passage] = field(factory=dict)
 
     def forward(
@@ -58,7 +60,9 @@ class Relaying:
         stamp = Stamp(step.now, following, self.signing_key.sign(signed))
         passed_on = evolve(envelope, trail=(*envelope.trail, stamp))
         self._passages[message] = _Passage(header, previous[0], following)
-        self.timers.set(Timer.IN_FLIGHT_EXPIRY, message, retention_end(header.created_at, header.ttl))
+        self.timers.set(
+            Timer.IN_FLIGHT_EXPIRY, message, retention_end(header.created_at, header.ttl, self.eps)
+        )
         step.send(link, codec.encode_envelope(passed_on))
         step.send(previous[1], codec.encode_frame(TrailReport(message, passed_on.trail)))
         step.report(Event.RELAYED, following, message, f"{len(envelope.payload)} bytes of ciphertext")
@@ -90,6 +94,16 @@ class Relaying:
             for message, passage in self._passages.items()
             if passage.previous == peer and passage.receipt is not None
         ]
+
+    def known_until(self, message: bytes, peer: bytes) -> int | None:
+        """Until when, ms, the way back of a message is remembered, if ``peer`` is on it."""
+        passage = self._passages.get(message)
+        if passage is None:
+            return None
+        header = passage.header
+        if peer not in {self.own_id, passage.previous, passage.following, header.sender, header.recipient}:
+            return None
+        return retention_end(header.created_at, header.ttl, self.eps)
 
     def forget(self, message: bytes) -> None:
         """The receipt has passed, or the message's retention is over."""

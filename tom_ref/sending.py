@@ -51,6 +51,8 @@ class Pending:
     """Peers that had it and did not bring a receipt, since the last round began."""
     stamps: dict[bytes, Stamp] = field(factory=dict)
     """This node's first stamp for each next hop; at most one a way."""
+    custodians: tuple[bytes, ...] = ()
+    """Who said that it keeps a copy (TOM-PURGE-014, 020)."""
     work_nonce: int = 0
     """The nonce that showed the most work so far."""
     work_bits: int = 0
@@ -76,6 +78,8 @@ class Sending:
     own_id: bytes
     signing_key: SigningKey = field(repr=False)
     timers: Timers = field(repr=False)
+    eps: int = constants.EPS
+    """ms: the most by which the clocks of this network are wrong."""
     _pending: dict[int, Pending] = field(factory=dict)
     _by_message: dict[bytes, int] = field(factory=dict)
     _bytes: int = 0
@@ -128,6 +132,7 @@ class Sending:
             stored.content,
             DeliveryState(stored.state),
             attempts=stored.attempts,
+            custodians=codec.nodes(stored.custodians),
         )
         if stored.header:
             pending.header = codec.decode_header(stored.header)
@@ -142,7 +147,9 @@ class Sending:
         self._last_handle = max(self._last_handle, pending.handle)
         self._bytes += len(pending.content)
         self.timers.set(Timer.PENDING_ERASE, pending.key, pending.expires_at)
-        self.timers.set(Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl))
+        self.timers.set(
+            Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl, self.eps)
+        )
 
     def get(self, handle: int) -> Pending:
         """An own message that waits for a receipt; only such a message has a timer."""
@@ -176,6 +183,8 @@ class Sending:
                 header_length=len(pending.header_bytes),
                 header=pending.header_bytes,
                 signature=pending.signature,
+                custodian_count=len(pending.custodians),
+                custodians=codec.holders(pending.custodians),
                 content_length=len(pending.content),
                 content=pending.content,
             ),
@@ -265,12 +274,23 @@ class Sending:
         if pending is None or pending.header is None:
             return False
         own = pending.stamps.get(peer)
-        if own is None or len(report.trail) < 2:
+        kept = report.trail[-1].next_hop == peer
+        if own is None or (kept and peer == pending.recipient) or (not kept and len(report.trail) < 2):
             raise ProtocolError(Reason.WRONG_HOP, "a report from a hop that never had the message")
         check_trail(pending.header, report.message_id, report.trail, known=(own,))
+        if kept:
+            self._kept_by(step, pending, peer)
         step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"stamps verified: {len(report.trail)}")
         self._rise(step, pending, DeliveryState.RELAYED, report.trail)
         return True
+
+    def _kept_by(self, step: Step, pending: Pending, peer: bytes) -> None:
+        """A hop acknowledges that it keeps a copy: it waits there, no receipt is due from it."""
+        if pending.hop == peer:
+            pending.hop = None
+        if peer not in pending.custodians and len(pending.custodians) < constants.MAX_HOLDERS:
+            pending.custodians = (*pending.custodians, peer)
+            self.store(step, pending)
 
     def receipt(self, step: Step, receipt: Receipt) -> tuple[Pending, Header] | None:
         """Verify a receipt: the message is delivered.  ``None`` when it is not about an own message."""

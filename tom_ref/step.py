@@ -14,6 +14,11 @@ class Step:
         self._changes: dict[tuple[Table, bytes], bytes | None] = {}
         self._effects: list[Effect] = []
 
+    @property
+    def writes(self) -> bool:
+        """Whether the store changes."""
+        return bool(self._changes)
+
     def put(self, table: Table, key: bytes, value: bytes) -> None:
         """Write a record before any effect of this step."""
         self._changes[table, key] = value

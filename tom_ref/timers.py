@@ -25,6 +25,12 @@ class Timer(enum.StrEnum):
     """Key: handle.  An own message's retention ends: no receipt counts any more."""
     IN_FLIGHT_EXPIRY = "in_flight_expiry"
     """Key: message id.  Forget the way back."""
+    CUSTODY = "custody"
+    """Key: message id.  Look at a copy in custody: is its recipient there, do its holders answer?"""
+    CUSTODY_EXPIRY = "custody_expiry"
+    """Key: message id.  A copy's lifetime ends."""
+    TOMBSTONE_EXPIRY = "tombstone_expiry"
+    """Key: message id.  A receipt's retention ends."""
     SEEN_EXPIRY = "seen_expiry"
     """Key: message id.  Forget a receipt."""
     PREKEY = "prekey"
@@ -75,6 +81,21 @@ class Timers:
         while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def due_of(self, timers: frozenset[Timer], now: int) -> list[Entry]:
+        """Remove and return the deadlines of some kinds at or before ``now``, earliest first."""
+        due: list[Entry] = []
+        others: list[tuple[int, Entry]] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            found = heapq.heappop(self._heap)
+            if found[1][0] in timers:
+                del self._deadlines[found[1]]
+                due.append(found[1])
+            else:
+                others.append(found)
+        for other in others:
+            heapq.heappush(self._heap, other)
+        return due
 
     def due(self, now: int) -> Iterator[Entry]:
         """Yield and remove every deadline at or before ``now``, earliest first."""

@@ -30,6 +30,8 @@ class Timing:
     """From the slot of a record to slot 0 of the next vote."""
     fork_ms: int = constants.FORK_TIMEOUT
     """How long a due change of membership waits without a quorum before a member moves."""
+    silence_ms: int = field(default=constants.CUSTODY_SILENCE, validator=validators.ge(1))
+    """How long a holder has to be out of reach before another is found for it (TOM-PURGE-019)."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse durations that the rules of agreement can't work with."""
@@ -55,4 +57,5 @@ class Timing:
             slot_ms=slot_ms,
             term_ms=constants.TERM_SLOTS * slot_ms,
             fork_ms=constants.FORK_SLOTS * slot_ms,
+            silence_ms=5 * slot_ms,
         )

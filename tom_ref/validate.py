@@ -33,16 +33,19 @@ def signed_receipt(receipt: Receipt) -> bytes:
     return labelled("ToM/1 receipt", codec.encode_receipt_body(receipt))
 
 
-def retention_end(created_at: int, ttl: int) -> int:
-    """When every trace of a message is erased, in ms: counted from the *signed* creation time."""
-    return created_at + ttl + 2 * constants.EPS
+def retention_end(created_at: int, ttl: int, eps: int = constants.EPS) -> int:
+    """When every trace of a message is erased, in ms: counted from the *signed* time (TOM-PURGE-035)."""
+    return created_at + ttl + 2 * eps
 
 
-def check_header(header: Header, subnet: bytes, now: int) -> None:
-    """Reject a header of another subnet, from the future, or whose lifetime is over."""
+def check_header(header: Header, subnet: bytes, now: int, eps: int = constants.EPS) -> None:
+    """Reject a header of another subnet, from the future, or whose lifetime is over.
+
+    ``eps`` is the most, in ms, by which the clocks of this network are wrong.
+    """
     if header.subnet != subnet:
         raise ProtocolError(Reason.WRONG_SUBNET, "header")
-    if header.created_at > now + 2 * constants.EPS:
+    if header.created_at > now + 2 * eps:
         raise ProtocolError(Reason.FUTURE_DATE, f"{header.created_at - now} ms ahead")
     if now >= header.expires_at:
         raise ProtocolError(Reason.EXPIRED, f"{now - header.expires_at} ms ago")
@@ -70,14 +73,16 @@ def check_trail(
     return tuple(nodes)
 
 
-def check_envelope(envelope: Envelope, own_id: bytes, peer: bytes, subnet: bytes, now: int) -> bytes:
+def check_envelope(  # noqa: PLR0917 - what it is checked against
+    envelope: Envelope, own_id: bytes, peer: bytes, subnet: bytes, now: int, eps: int = constants.EPS
+) -> bytes:
     """Verify an envelope that ``peer`` handed to this node and return its message id (TOM-DELIVERY-030).
 
     The payload's length was checked in decoding.  Rejects ``wrong_subnet``, ``future_date``, ``expired``,
     ``payload_mismatch``, ``wrong_hop``, ``node_mismatch``, ``loop``, ``bad_signature``, ``bad_key``.
     """
     header = envelope.header
-    check_header(header, subnet, now)
+    check_header(header, subnet, now, eps)
     if sha256(envelope.payload) != header.payload_hash:
         raise ProtocolError(Reason.PAYLOAD_MISMATCH, "hash")
     trail = envelope.trail

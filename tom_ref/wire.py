@@ -198,6 +198,18 @@ DESCRIPTOR_ANSWER: Final = Struct(
     "descriptor" / Bytes(this.length) * "the newest descriptor known",
 )
 
+HOLDING_QUERY: Final = Struct(
+    "type" / Const(b"\x21") * "frame type",
+    "message_id" / Bytes(32) * "about which the asker wants to know",
+)
+
+HOLDING_ANSWER: Final = Struct(
+    "type" / Const(b"\x22") * "frame type",
+    "message_id" / Bytes(32) * "of the query",
+    "holding" / Byte * "0 nothing, 1 a copy, 2 a receipt, 3 the way back of a message handed on",
+    "until" / Int64ub * "ms; when it is erased at the latest, 0 for nothing",
+)
+
 # --- roles and terms ------------------------------------------------------------------------------------
 
 MEMBER: Final = Struct(
@@ -521,6 +533,10 @@ SESSION_INITIAL: Final = Struct(
 
 # --- stored records (local: never on the wire) ---------------------------------------------------------
 
+HOLDER: Final = Struct(
+    "node" / Bytes(32) * "NodeId",
+)
+
 STORED_PENDING: Final = Struct(
     "version" / Byte * "1",
     "state" / Byte * "1 pending, 2 sent, 3 relayed",
@@ -532,6 +548,8 @@ STORED_PENDING: Final = Struct(
     "header_length" / Int16ub * "0 while the message is not encrypted yet",
     "header" / Bytes(this.header_length) * "the signed header",
     "signature" / Bytes(64) * "zeros while the message is not encrypted yet",
+    "custodian_count" / Byte * "0 to 64",
+    "custodians" / Array(this.custodian_count, HOLDER) * "nodes that said they keep a copy, in order",
     "content_length" / Int32ub * "length of the payload, or of the plaintext while not encrypted",
     "content" / Bytes(this.content_length) * "the payload, or the plaintext while not encrypted",
 )
@@ -552,6 +570,33 @@ STORED_SEEN: Final = Struct(
     "keep_until" / Int64ub * "ms; end of retention",
     "length" / Int16ub * "length of the receipt",
     "receipt" / Bytes(this.length) * "the receipt frame as it was sent",
+)
+
+STORED_CUSTODY: Final = Struct(
+    "version" / Byte * "1",
+    "deposited_by" / Bytes(32) * "the node that the copy came from",
+    "arrived_at" / Int64ub * "ms",
+    "named_count" / Byte * "0 to 8",
+    "named" / Array(this.named_count, HOLDER) * "the custodians that the message's own record ranks first",
+    "copied_count" / Byte * "0 to 64",
+    "copied" / Array(this.copied_count, HOLDER) * "nodes that this one copied the message to, in order",
+    "length" / Int32ub * "length of the envelope",
+    "envelope" / Bytes(this.length) * "the envelope frame as it came",
+)
+
+STORED_TOMBSTONE: Final = Struct(
+    "version" / Byte * "1",
+    "keep_until" / Int64ub * "ms; end of retention",
+    "handle" / Int64ub * "of this node's own message; 2^64 - 1 for another's",
+    "untold_count" / Byte * "0 to 128",
+    "untold" / Array(this.untold_count, HOLDER) * "holders that the receipt was not sent to yet",
+    "length" / Int16ub * "length of the receipt",
+    "receipt" / Bytes(this.length) * "the receipt frame as it came",
+)
+
+STORED_VERDICT: Final = Struct(
+    "version" / Byte * "1",
+    "state" / Byte * "4 delivered, 5 expired",
 )
 
 STORED_PREKEY: Final = Struct(
@@ -690,6 +735,8 @@ LAYOUTS: Final[dict[str, Struct[Any, Any]]] = {
     "refusal": REFUSAL,
     "descriptor-query": DESCRIPTOR_QUERY,
     "descriptor-answer": DESCRIPTOR_ANSWER,
+    "holding-query": HOLDING_QUERY,
+    "holding-answer": HOLDING_ANSWER,
     "member": MEMBER,
     "term-record": TERM_RECORD,
     "block-header": BLOCK_HEADER,

@@ -69,7 +69,7 @@ from tom_ref.drivers.tcp import (
     parse_node_id,
     parse_peer,
 )
-from tom_ref.effects import Deliver, DeliveryState, Event, Invited, Progress, Report
+from tom_ref.effects import Deliver, DeliveryState, Event, Held, Invited, Progress, Report
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import NO_NODE, Address, Receipt, Transport
 from tom_ref.home import HomeStatus, Standing
@@ -101,6 +101,9 @@ SHUTDOWN_TIME: Final = 2.0
 
 MAX_JOURNEY: Final = 512
 """count: the most steps of one message's journey that are kept."""
+
+MAX_HOLDINGS: Final = 1_024
+"""count: the most answers to questions about what is held that are kept."""
 
 MAX_UNREAD_REPORTS: Final = 65_536
 """count: a reader of reports that is this far behind loses the oldest ones."""
@@ -348,6 +351,7 @@ class OpenNode:
         self._links_signal = _Signal()
         self._home_signal = _Signal()
         self._invitations: deque[Invited] = deque()
+        self._holdings: deque[Held] = deque(maxlen=MAX_HOLDINGS)
         self._deliveries: dict[int, Delivery] = {}
         self._by_message: dict[bytes, Delivery] = {}
         self._early: OrderedDict[bytes, list[Report]] = OrderedDict()
@@ -616,6 +620,10 @@ class OpenNode:
     def drained(self) -> None:
         """There is room again (called by the runner)."""
         self._room_signal.fire()
+
+    def held(self, what: Held) -> None:
+        """A node says what it still has of a message (called by the runner)."""
+        self._holdings.append(what)
 
     def invited(self, what: Invited) -> None:
         """An invitation is made (called by the runner)."""

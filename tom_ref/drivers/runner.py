@@ -30,6 +30,7 @@ from tom_ref.effects import (
     Dial,
     Drained,
     Effect,
+    Held,
     Invited,
     Persist,
     Progress,
@@ -100,6 +101,10 @@ class Application(Protocol):
 
     def invited(self, what: Invited) -> None:
         """An invitation that was asked for."""
+        ...
+
+    def held(self, what: Held) -> None:
+        """What a node says that it still has of a message."""
         ...
 
 
@@ -340,5 +345,7 @@ class Runner:
                 self._application.invited(effect)
             case Signalled():
                 _LOG.debug("signal of %s: no transport here asks for any", effect.sender.hex()[:12])
+            case Held():
+                self._application.held(effect)
             case Persist():
                 raise AssertionError("changes are written before")
