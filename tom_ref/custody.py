@@ -143,6 +143,8 @@ class Custody:
     _size: int = 0
     _out_of_reach: dict[bytes, int] = field(factory=dict)
     """Since when, ms, there is no link to a holder."""
+    _expected: dict[tuple[bytes, bytes], None] = field(factory=dict, repr=False)
+    """Messages and the neighbours that asked about them: what follows is for custody."""
 
     # --- disk -------------------------------------------------------------------------------------------
 
@@ -293,6 +295,10 @@ class Custody:
             ):
                 raise ProtocolError(Reason.OVERLOADED, f"too much is kept for this {kind}")
 
+    def expects(self, message: bytes, peer: bytes) -> bool:
+        """Whether a neighbour asked about a message before it handed it over (TOM-PURGE-014)."""
+        return (message, peer) in self._expected
+
     def take(
         self, step: Step, message: bytes, envelope: Envelope, depositor: bytes, named: tuple[bytes, ...]
     ) -> None:
@@ -301,6 +307,7 @@ class Custody:
         The acknowledgement is a trail report with the trail as it came.  Raises ``ProtocolError``:
         ``path_too_long`` for what could never be handed on, ``overloaded``.
         """
+        self._expected.pop((message, depositor), None)
         held = self._copies.get(message)
         if held is None:
             if len(envelope.trail) >= envelope.header.hop_limit:
@@ -339,6 +346,10 @@ class Custody:
             copy.asked.discard(peer)
             if peer in copy.holders:
                 self._out_of_reach.setdefault(peer, step.now)
+
+    def ask(self, step: Step, message: bytes, peer: bytes) -> bool:
+        """Ask a linked node what it holds of a message."""
+        return self.reach.tell(step, peer, codec.encode_frame(HoldingQuery(message)))
 
     def silent(self, peer: bytes, now: int) -> bool:
         """Whether a node has been out of reach for long; the first question begins the count."""
@@ -414,6 +425,10 @@ class Custody:
             step.send(link, tombstone.receipt)
             self._told(step, message, tombstone, peer)
         holding, until = self.holding(message, peer, otherwise)
+        if holding is Holding.NOTHING:
+            if len(self._expected) >= constants.MAX_CUSTODY:
+                self._expected.pop(next(iter(self._expected)))
+            self._expected[message, peer] = None
         step.send(link, codec.encode_frame(HoldingAnswer(message, holding, until)))
 
     def answered(self, step: Step, peer: bytes, link: int, answer: HoldingAnswer) -> None:

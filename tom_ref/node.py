@@ -596,6 +596,21 @@ class Node:
             return
         if not self._sending.attempt(step, pending, ways):
             self._dial_for(step, pending)
+            self._deposit(step, pending)
+
+    def _deposit(self, step: Step, pending: Pending) -> None:
+        """The recipient can't be reached: ask the best ranks to keep the message (TOM-PURGE-016)."""
+        roles, header, message = self._home.roles, pending.header, pending.message
+        if roles is None or header is None or message is None or step.now >= pending.expires_at:
+            return
+        keeping = [peer for peer in pending.custodians if not self._custody.silent(peer, step.now)]
+        missing = roles.record.custody - len({*keeping, *pending.asked, *pending.deposited})
+        ranks = (self._home.roles_of(header) or roles).duty(self.node_id, pending.recipient)
+        for peer in (*ranks, *roles.duty(self.node_id, pending.recipient)):
+            done = {*pending.custodians, *pending.asked, *pending.deposited, *pending.declined}
+            if missing > 0 and peer not in done and self._custody.ask(step, message, peer):
+                pending.asked.add(peer)
+                missing -= 1
 
     def _ways_for(self, step: Step, pending: Pending) -> list[tuple[bytes, int]]:
         """Where an own message may go: not where it is kept; to its recipient alone once enough keep it.
@@ -631,7 +646,10 @@ class Node:
         pending = self._sending.get(handle)
         if pending.hop is not None:
             step.report(Event.REROUTED, pending.hop, pending.message, "no receipt in time")
+        for answers in (pending.asked, pending.deposited, pending.declined):
+            answers.clear()
         self._attempt(step, pending)
+        self._deposit(step, pending)
 
     # --- frames ---------------------------------------------------------------------------------------
 
@@ -707,7 +725,7 @@ class Node:
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
         if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
             raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
-        if self._keeps(header):
+        if self._keeps(message, header, previous[0]):
             roles = self._home.roles_of(header)
             named = () if roles is None else first_ranks(roles, header)
             self._custody.take(step, message, frame, previous[0], named)
@@ -726,12 +744,15 @@ class Node:
                 step, refused.message, refused.previous, ProtocolError(Reason.OVERLOADED, "too much waits")
             )
 
-    def _keeps(self, header: Header) -> bool:
-        """Whether this node ranks for the pair and has no way to the recipient (TOM-PURGE-014)."""
-        roles = self._home.roles_of(header) or self._home.roles
-        if roles is None or self._neighbours.link_to(header.recipient) is not None:
+    def _keeps(self, message: bytes, header: Header, previous: bytes) -> bool:
+        """Whether a message is for custody here: no way, and asked about before (TOM-PURGE-014)."""
+        if self._neighbours.link_to(header.recipient) is not None:
             return False
-        return self.node_id in roles.duty(header.sender, header.recipient)
+        roles = self._home.roles_of(header) or self._home.roles
+        if self._custody.holds(message) or roles is None:
+            return roles is not None
+        ranks = roles.duty(header.sender, header.recipient)
+        return self._custody.expects(message, previous) and self.node_id in ranks
 
     def _drain(self, step: Step, peer: bytes) -> None:
         """Hand over what waits for a link, in turns, while the link takes more (TOM-BALANCE-014)."""
@@ -780,7 +801,7 @@ class Node:
             before = () if pending is None else pending.custodians
             if self._sending.trail_report(step, previous[0], frame):
                 if pending is not None and pending.custodians != before:
-                    self._attempt(step, pending)
+                    self._deposit(step, pending)
                 return
             back = self._relaying.back(previous[0], frame.message_id) or self._custody.acknowledged(
                 frame.message_id, previous[0]
@@ -791,6 +812,12 @@ class Node:
             step.report(Event.IGNORED, previous[0], frame.message_id, str(error))
 
     def _on_refusal(self, step: Step, frame: Refusal, previous: tuple[bytes, int], data: bytes) -> None:
+        deposit = self._sending.by_message(frame.message_id)
+        if deposit is not None and previous[0] in deposit.deposited:
+            deposit.deposited.discard(previous[0])
+            deposit.declined.add(previous[0])
+            self._deposit(step, deposit)
+            return
         pending = self._sending.refused(frame.message_id, previous[0], step.now)
         if pending is not None:
             step.report(Event.REROUTED, previous[0], frame.message_id, frame.reason)
@@ -817,6 +844,7 @@ class Node:
             self._attempt(step, pending)
         else:
             self._dial_for(step, pending)
+            self._deposit(step, pending)
 
     # --- custody ----------------------------------------------------------------------------------------
 
@@ -870,6 +898,14 @@ class Node:
         if frame.message_id in self._questions:
             step.emit(Held(previous[0], frame.message_id, frame.holding, frame.until))
         self._custody.answered(step, *previous, frame)
+        pending = self._sending.by_message(frame.message_id)
+        if pending is None or previous[0] not in pending.asked or step.now >= pending.expires_at:
+            return
+        pending.asked.discard(previous[0])
+        if frame.holding is Holding.COPY:
+            self._sending.kept_by(step, pending, previous[0])
+        elif frame.holding is Holding.NOTHING:
+            self._sending.deposit(step, pending, *previous)
 
     def _on_descriptor_query(
         self, step: Step, frame: DescriptorQuery, previous: tuple[bytes, int], _: bytes

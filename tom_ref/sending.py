@@ -53,6 +53,12 @@ class Pending:
     """This node's first stamp for each next hop; at most one a way."""
     custodians: tuple[bytes, ...] = ()
     """Who said that it keeps a copy (TOM-PURGE-014, 020)."""
+    asked: set[bytes] = field(factory=set)
+    """Who was asked to keep one and has not answered."""
+    deposited: set[bytes] = field(factory=set)
+    """Who was handed one to keep, and has not said that it does."""
+    declined: set[bytes] = field(factory=set)
+    """Who refused to keep one, since the last round began."""
     work_nonce: int = 0
     """The nonce that showed the most work so far."""
     work_bits: int = 0
@@ -239,12 +245,23 @@ class Sending:
         if not fresh or pending.header is None or pending.message is None:
             return False
         hop, link = fresh[0]
+        pending.hop = hop
+        pending.tried = (*pending.tried, hop)
+        self._hand_over(step, pending, hop, link)
+        return True
+
+    def deposit(self, step: Step, pending: Pending, hop: bytes, link: int) -> None:
+        """Hand the message to a node that was asked to keep it (TOM-PURGE-016)."""
+        pending.deposited.add(hop)
+        self._hand_over(step, pending, hop, link)
+
+    def _hand_over(self, step: Step, pending: Pending, hop: bytes, link: int) -> None:
+        assert pending.header is not None, "an encrypted message"
+        assert pending.message is not None, "an encrypted message"
         signed = signed_stamp(pending.message, None, step.now, hop)
         stamp = Stamp(step.now, hop, self.signing_key.sign(signed))
         pending.stamps[hop] = stamp
-        pending.hop = hop
         pending.attempts += 1
-        pending.tried = (*pending.tried, hop)
         step.send(
             link,
             codec.encode_envelope(
@@ -260,7 +277,6 @@ class Sending:
         )
         step.report(Event.HANDED_OVER, hop, pending.message, f"attempt {pending.attempts}")
         self._rise(step, pending, DeliveryState.SENT, (stamp,))
-        return True
 
     def _rise(self, step: Step, pending: Pending, state: DeliveryState, trail: tuple[Stamp, ...]) -> None:
         if state > pending.state:
@@ -275,17 +291,18 @@ class Sending:
             return False
         own = pending.stamps.get(peer)
         kept = report.trail[-1].next_hop == peer
-        if own is None or (kept and peer == pending.recipient) or (not kept and len(report.trail) < 2):
+        if own is None or (kept and peer not in {*pending.deposited, *pending.custodians}):
             raise ProtocolError(Reason.WRONG_HOP, "a report from a hop that never had the message")
         check_trail(pending.header, report.message_id, report.trail, known=(own,))
         if kept:
-            self._kept_by(step, pending, peer)
+            self.kept_by(step, pending, peer)
         step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"stamps verified: {len(report.trail)}")
         self._rise(step, pending, DeliveryState.RELAYED, report.trail)
         return True
 
-    def _kept_by(self, step: Step, pending: Pending, peer: bytes) -> None:
-        """A hop acknowledges that it keeps a copy: it waits there, no receipt is due from it."""
+    def kept_by(self, step: Step, pending: Pending, peer: bytes) -> None:
+        """A node says that it keeps a copy: the message waits there, no receipt is due from it."""
+        pending.deposited.discard(peer)
         if pending.hop == peer:
             pending.hop = None
         if peer not in pending.custodians and len(pending.custodians) < constants.MAX_HOLDERS:
