@@ -162,8 +162,14 @@ def _walk(structure: str, data: bytes, offset: int, path: str) -> Iterator[tuple
             offset += len(subcon.value)
             yield made, offset
         elif isinstance(subcon, construct.Array):
-            inner = structure_name(bare(subcon.subcon))
             for index in range(values[names(subcon.count)]):
+                if not isinstance(bare(subcon.subcon), construct.Struct):
+                    size = bare(subcon.subcon).sizeof()
+                    made = Span(f"{here}[{index}]", structure, name, "bytes", offset, size, about)
+                    offset += size
+                    yield made, offset
+                    continue
+                inner = structure_name(bare(subcon.subcon))
                 for item, offset in _walk(inner, data, offset, f"{here}[{index}]"):  # noqa: B020
                     yield item, offset
         elif isinstance(subcon, construct.Struct):

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from conformance import formats
 from tom_ref import constants, errors, wire
 from tools.spec import chapters, lint, tables
 
@@ -64,7 +65,12 @@ def run(root: Path, *, check: bool) -> tuple[list[chapters.Chapter], list[chapte
     expected = lint.as_json(requirements)
     if check:
         problems += lint.check_drift(expected, folder / "requirements.json")
+        if root == ROOT:
+            message = "differs from the declarations; run `make spec`"
+            problems += [chapters.Problem(f"formats/{name}", "drift", message) for name in formats.outdated()]
     else:
+        if root == ROOT:
+            formats.write()
         (folder / "requirements.json").write_text(expected, encoding="utf-8")
     return parsed, problems
 
