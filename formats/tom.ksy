@@ -31,6 +31,8 @@ seq:
         "19": "conversation_end"
         "20": "signal"
         "32": "vitals_report"
+        "33": "holding_query"
+        "34": "holding_answer"
         _: "unknown_frame"
 instances:
   kind:
@@ -393,6 +395,28 @@ types:
         type: "descriptor"
         if: "length != 0"
         doc: "the newest descriptor known"
+  holding_query:
+    seq:
+      - id: "type"
+        contents: [33]
+        doc: "frame type"
+      - id: "message_id"
+        size: 32
+        doc: "about which the asker wants to know"
+  holding_answer:
+    seq:
+      - id: "type"
+        contents: [34]
+        doc: "frame type"
+      - id: "message_id"
+        size: 32
+        doc: "of the query"
+      - id: "holding"
+        type: "u1"
+        doc: "0 nothing, 1 a copy, 2 a receipt, 3 the way back of a message handed on"
+      - id: "until"
+        type: "u8"
+        doc: "ms; when it is erased at the latest, 0 for nothing"
   member:
     seq:
       - id: "node"
@@ -1149,6 +1173,11 @@ types:
       - id: "ciphertext"
         size-eos: true
         doc: "ChaCha20-Poly1305, 16 bytes longer than the content"
+  holder:
+    seq:
+      - id: "node"
+        size: 32
+        doc: "NodeId"
   records:
     seq:
       - id: "items"

@@ -144,6 +144,16 @@ local structures = {
     { name = "length", note = "length of the descriptor; 0: not known here", kind = "uint", size = 2 },
     { name = "descriptor", note = "the newest descriptor known", kind = "sized", length = "length", of = "descriptor" },
   },
+  holding_query = {
+    { name = "type", note = "frame type", kind = "bytes", size = 1 },
+    { name = "message_id", note = "about which the asker wants to know", kind = "bytes", size = 32 },
+  },
+  holding_answer = {
+    { name = "type", note = "frame type", kind = "bytes", size = 1 },
+    { name = "message_id", note = "of the query", kind = "bytes", size = 32 },
+    { name = "holding", note = "0 nothing, 1 a copy, 2 a receipt, 3 the way back of a message handed on", kind = "uint", size = 1 },
+    { name = "until", note = "ms; when it is erased at the latest, 0 for nothing", kind = "uint", size = 8 },
+  },
   member = {
     { name = "node", note = "NodeId", kind = "bytes", size = 32 },
     { name = "vrf_key", note = "ECVRF public key, the same as long as the member is listed", kind = "bytes", size = 32 },
@@ -426,6 +436,9 @@ local structures = {
     { name = "number", note = "of this message in its chain", kind = "uint", size = 4 },
     { name = "ciphertext", note = "ChaCha20-Poly1305, 16 bytes longer than the content", kind = "rest" },
   },
+  holder = {
+    { name = "node", note = "NodeId", kind = "bytes", size = 32 },
+  },
 }
 
 local frames = {
@@ -450,6 +463,8 @@ local frames = {
   [19] = "conversation_end",
   [20] = "signal",
   [32] = "vitals_report",
+  [33] = "holding_query",
+  [34] = "holding_answer",
 }
 
 local records = {
