@@ -58,6 +58,7 @@ from tom_ref.term_frames import (
     Heartbeat,
     Join,
     Leave,
+    Member,
     Proposal,
     RecordAnswer,
     RecordQuery,
@@ -311,6 +312,9 @@ def forged_answers(net: Homes) -> Iterator[tuple[str, RecordAnswer, str | None]]
     yield "another record of the term", vouched(evolve(record, seed=b"s" * 32)), "bad_record"
     yield "an older record", vouched(evolve(record, term=record.term - 1)), "bad_record"
     yield "not of the inviter's", vouched(evolve(later, roster=strangers)), "node_mismatch"
+    stuffed = Member(stranger.node, bytes(32), admitted=0)
+    roster = tuple(sorted((*record.roster, stuffed), key=lambda member: member.node))
+    yield "a forged roster", vouched(evolve(record, roster=roster)), "bad_record"
     yield "too fast", vouched(evolve(later, slot_ms=299)), "bad_value"
     yield "forged", evolve(good, heartbeats=(evolve(beats[0], signature=bytes(64)),)), "bad_signature"
     yield "nobody vouches", evolve(good, heartbeats=()), None
@@ -328,7 +332,7 @@ def heartbeat_of_stranger(net: Homes) -> Heartbeat:
     return Heartbeat(record.subnet, record.term, present, stranger.node_id, stranger.signing_key.sign(signed))
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", range(11))
 def test_a_newcomer_cross_checks_what_its_inviter_says(number: int) -> None:
     """TOM-ROLES-062: the invitation's subnet, its record or a later one, the inviter and two more members."""
     net = three()
@@ -768,7 +772,8 @@ def test_who_has_no_home_answers_nothing() -> None:
     net.connect("A", "B")
     record = three().record("A")
     beat = Heartbeat(record.subnet, record.term, records.record_hash(record), b"n" * 32, bytes(64))
-    for frame in (RecordQuery(NO_HASH, 0), beat, RecordAnswer(record, None, ())):
+    signal = Signal(net["B"].id, net["A"].id, b"")
+    for frame in (RecordQuery(NO_HASH, 0), beat, RecordAnswer(record, None, ()), signal):
         assert hand(net, "A", "B", frame) == ()
 
 
