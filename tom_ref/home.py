@@ -527,7 +527,8 @@ class Home:
             self._twice(step)
         if output.final is not None:
             proof = codec.encode_frame(output.final)
-            self._gossip(step, output.final)
+            if proof != data:  # What came as a proof was passed on already.
+                self._gossip(step, output.final)
             if self.standing is Standing.MOVING:
                 return  # Whatever becomes final there (TOM-ROLES-092).
             self._become(step, output.final.record, proof)

@@ -20,4 +20,10 @@ REPLAY: dict[str, Replay] = {
     "roles-streamlet": _roles.scripted,
     "roles-catching-up": _roles.caught_up,
     "roles-answer": _roles.answered,
+    "roles-child": _roles.fathered,
+    "roles-admission": _roles.sponsored,
+    "roles-newcomer": _roles.followed,
+    "roles-clock": _roles.clocked,
+    "roles-route": _roles.routed,
+    "roles-gossip": _roles.passed_on,
 }

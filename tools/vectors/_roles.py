@@ -12,20 +12,23 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, frozen
 
 from tom_ref import codec, constants, records, term_codec, vrf
-from tom_ref.admission import find_work
+from tom_ref.admission import Admission, find_work, is_request
 from tom_ref.crypto import Secret32, sha256
 from tom_ref.draft import Roles, draft
-from tom_ref.effects import SendFrame, Table
+from tom_ref.effects import Event, Report, SendFrame, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Address, Descriptor, Header, Kind, Receipt, Transport
 from tom_ref.identity import Identity, make_prekey, sign_descriptor
-from tom_ref.inputs import FrameReceived, LinkUp, Start
+from tom_ref.inputs import FrameReceived, JoinSubnet, LinkUp, Start
 from tom_ref.invitation import check_invitation, invitation_from_text, invitation_to_text
+from tom_ref.netclock import NetworkClock
 from tom_ref.node import Node
+from tom_ref.step import Step
 from tom_ref.term import Surroundings, Term, own_heartbeat
 from tom_ref.term_frames import (
     Ballot,
     BlockHeader,
+    Child,
     Delivery,
     Evidence,
     FinalityProof,
@@ -42,6 +45,7 @@ from tom_ref.term_frames import (
     TermRecord,
     Vote,
 )
+from tom_ref.timers import Timers
 from tom_ref.timing import Timing
 from tom_ref.validate import message_id, signed_header, signed_receipt
 
@@ -318,6 +322,113 @@ def answered(given: Given) -> Given:
     node.step(LinkUp(1, neighbour, initiated=False), given["now"])
     effects = node.step(FrameReceived(1, unhex(given["query"])), given["now"] + 2_000)
     return {"answers": [effect.data.hex() for effect in effects if isinstance(effect, SendFrame)]}
+
+
+def fathered(given: Given) -> Given:
+    """Whether a child's genesis follows from the moves that it rests on."""
+    child = _frame(Child, given["child"])
+    attempt = records.check_child(child, TIMING)
+    return {
+        "attempt": attempt,
+        "founder": child.record.proposer.hex(),
+        "subnet": child.record.subnet.hex(),
+        "seed": child.record.seed.hex(),
+        "hash": records.record_hash(child.record).hex(),
+    }
+
+
+def sponsored(given: Given) -> Given:
+    """What a member makes of joins, one after the other: the last one counts."""
+    node = Identity.from_secret(Secret32(unhex(given["secret"])))
+    roles = Roles(_record(given["present"]))
+    tokens = iter([unhex(token) for token in given["tokens"]])
+    admission = Admission(node.node_id, node.signing_key, lambda *_: next(tokens), Timers())
+    for _ in given["tokens"]:
+        admission.invite(Step(START), roles.record, (address("192.0.2.1:7700"),), START + 3_600_000)
+    made = None
+    for text in given["joins"]:
+        join_frame = _frame(Join, text)
+        if is_request(join_frame):
+            made = admission.sponsor(join_frame, roles, former=given["former"])
+        else:
+            made = join_frame if admission.take(join_frame, roles) else None
+    return {"passed_on": None if made is None else codec.encode_frame(made).hex()}
+
+
+def followed(given: Given) -> Given:
+    """What a newcomer with an invitation makes of an answer that came over a link."""
+    own = Identity.from_secret(Secret32(unhex(given["secret"])))
+    node = _node(own, given)
+    invitation = invitation_from_text(given["invitation"])
+    node.step(JoinSubnet(invitation), given["now"])
+    answerer = codec.decode_descriptor(unhex(given["neighbour"]))
+    node.step(LinkUp(1, answerer, initiated=True), given["now"])
+    effects = node.step(FrameReceived(1, unhex(given["answer"])), given["now"])
+    refused = [
+        effect.detail.partition(":")[0]
+        for effect in effects
+        if isinstance(effect, Report) and effect.event is Event.REFUSED
+    ]
+    if refused:
+        raise ProtocolError(Reason(refused[0]), "the answer")
+    return {"standing": node.home.standing.value}
+
+
+def _node(own: Identity, given: Given, rows: Sequence[tuple[bytes, str]] = ()) -> Node:
+    node = Node(
+        own,
+        entropy=lambda purpose, size: (sha256(purpose.encode()) * (size // 32 + 1))[:size],
+        now=given["now"],
+        records=[(Table.RECORD, key, unhex(given[name])) for key, name in rows],
+    )
+    node.step(Start(), given["now"])
+    return node
+
+
+def clocked(given: Given) -> Given:
+    """What a node adds to its clock after these measurements."""
+    clock = NetworkClock(given["eps"])
+    for measured in given["measured"]:
+        if measured["round_trip"] is None:
+            clock.forget(measured["link"])
+        else:
+            clock.measure(measured["link"], measured["offset"], measured["round_trip"])
+    return {"offset": clock.offset, "off": clock.off}
+
+
+def routed(given: Given) -> Given:
+    """Why a relay earns nothing for a message, if so."""
+    own = Identity.from_secret(Secret32(unhex(given["secret"])))
+    node = _node(own, given, ((b"present", "present"), (b"previous", "previous")))
+    header = codec.decode_header(unhex(given["header"]))
+    fault = node.home.route_fault(header, unhex(given["relay"]))
+    return {"fault": None if fault is None else fault.value}
+
+
+def passed_on(given: Given) -> Given:
+    """To which links a member passes a frame on that came over link 0, told twice."""
+    own = Identity.from_secret(Secret32(unhex(given["secret"])))
+    node = _node(own, given, ((b"present", "present"),))
+    for link, text in enumerate(given["neighbours"]):
+        node.step(LinkUp(link, codec.decode_descriptor(unhex(text)), initiated=False), given["now"])
+    told = []
+    for _ in range(2):
+        effects = node.step(FrameReceived(0, unhex(given["frame"])), given["now"])
+        told.append(
+            [
+                effect.link
+                for effect in effects
+                if isinstance(effect, SendFrame) and effect.data == unhex(given["frame"])
+            ]
+        )
+        refused = [
+            effect.detail.partition(":")[0]
+            for effect in effects
+            if isinstance(effect, Report) and effect.event is Event.REFUSED
+        ]
+        if refused:
+            raise ProtocolError(Reason(refused[0]), "gossip")
+    return {"first": told[0], "again": told[1]}
 
 
 # --- subnets to compute with ----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from tom_ref import codec, constants, records, term_codec, vrf
+from tom_ref.admission import request
 from tom_ref.crypto import sha256
 from tom_ref.draft import Roles
 from tom_ref.errors import ProtocolError, Reason
@@ -17,6 +18,7 @@ from tom_ref.invitation import invitation_to_text, sign_invitation
 from tom_ref.term import own_heartbeat
 from tom_ref.term_frames import (
     NO_TERM,
+    Child,
     Delivery,
     Evidence,
     FinalityProof,
@@ -124,6 +126,9 @@ def _records() -> Content:
     for about, bad, reason in (
         *spoilt(data),
         ("version 2", _patched(data, 0, b"\x02"), Reason.UNKNOWN_VERSION),
+        ("vital signs of three bytes", data[:247] + b"\x00\x03" + bytes(3) + data[249:], Reason.BAD_VALUE),
+        ("shares above 1,000", data[:247] + b"\x00\x17" + b"\xff" * 23 + data[249:], Reason.BAD_VALUE),
+        ("65 members", _crowded(data), Reason.BAD_VALUE),
         ("no relays", _patched(data, 237, b"\x00"), Reason.BAD_VALUE),
         ("more relays than the pool", _patched(data, 237, b"\x0d"), Reason.BAD_VALUE),
         ("no copies in custody", _patched(data, 238, b"\x00"), Reason.BAD_VALUE),
@@ -153,8 +158,15 @@ def _records() -> Content:
             Reason.BAD_VALUE,
         ),
     ):
-        book.bad(rules(5, 6, 124), about, {"record": bad.hex()}, reason, good)
+        book.bad(rules(1, 5, 6, 124, 126), about, {"record": bad.hex()}, reason, good)
     return book.file()
+
+
+def _crowded(data: bytes) -> bytes:
+    """A record with 65 members, in order, that nobody owes anything."""
+    member = data[250 + 83 : 250 + 166]
+    roster = b"".join(number.to_bytes(32, "big") + member[32:] for number in range(1, 66))
+    return data[:239] + b"\x80" + bytes(7) + data[247:249] + b"\x41" + roster + data[250 + 4 * 83 :]
 
 
 def _genesis() -> Content:
@@ -665,6 +677,7 @@ def _deliveries(book: Book) -> None:
     several = sorted((made(b"%d" % number) for number in range(8)), key=lambda one: one.receipt.message_id)
     book.good(rules(49, 84), "eight deliveries raise a relay's next weight", showing(*several))
     good = book.good(rules(84), "seven don't", showing(*several[:7]))
+    _idle_relay(book)
     book.good(rules(50, 83), "a direct delivery credits nobody", showing(made(b"direct", bytes(32))))
     one = several[0]
     unreceipted = evolve(one, receipt=evolve(one.receipt, signature=bytes(64)))
@@ -676,6 +689,26 @@ def _deliveries(book: Book) -> None:
         ("in another subnet", made(b"away", place=evolve(record, subnet=b"s" * 32)), Reason.WRONG_SUBNET),
     ):
         book.bad(rules(50), f"a delivery {about}", showing(spoiled), reason, good)
+
+
+def _idle_relay(book: Book) -> None:
+    """A relay that nobody was credited for though eight deliveries were made loses a step."""
+    home = subnet(4)
+    weighty = evolve(
+        home.record,
+        roster=tuple(evolve(member, next_weight=2) for member in home.record.roster),
+        relay_share=12,
+    )
+    sender, recipient = home.nodes[:2]
+    relay = Roles(weighty).duty(sender.node_id, recipient.node_id)[0]
+    made = [_roles.delivery(sender, recipient, relay, weighty, b"%d" % number) for number in range(8)]
+    deliveries = tuple(sorted(made, key=lambda one: one.receipt.message_id))
+    beats = _roles.heartbeat_proofs(home.nodes, weighty)
+    book.good(
+        rules(84, 85),
+        "one relay did all, the others nothing",
+        _step(Evidence(beats, (), (), deliveries), weighty),
+    )
 
 
 def _joined_twice(evidence: Evidence) -> bytes:
@@ -1172,6 +1205,363 @@ def _answers() -> Content:
     return book.file()
 
 
+# --- children, admission, routes ----------------------------------------------------------------------------
+
+
+def _children() -> Content:
+    book = Book(
+        "roles-child",
+        _roles.fathered,
+        "A child frame: the genesis that the drawn founder signed, the parent's record and the moves.",
+    )
+    home = subnet(4)
+    record, present, roles = home.record, home.present, home.roles
+
+    def member(node: Any) -> Member:
+        return Member(node.node_id, node.vrf_key, admitted=0)
+
+    def move(node: Any, attempt: int = 1, over: bytes = present) -> Move:
+        founder = roles.fork_founder(attempt)
+        what = records.signed_move(record.subnet, record.term, over, attempt, founder)
+        signature = node.signing_key.sign(what)
+        return Move(record.subnet, record.term, over, attempt, founder, node.node_id, signature)
+
+    def child(members: Sequence[Any], movers: Sequence[Any], attempt: int = 1, **changes: Any) -> Child:
+        """A child of these members, its genesis changed before it is signed."""
+        founder = next(node for node in home.nodes if node.node_id == roles.fork_founder(attempt))
+        proof = vrf.prove(founder.vrf_secret, records.child_alpha(attempt, record.seed))
+        listed = [member(node) for node in members]
+        made = records.child_record(roles, present, attempt, members=listed, proof=proof, start=START + 10**7)
+        made = evolve(made, **changes)
+        moves = sorted((move(node, attempt) for node in movers), key=lambda one: one.node)
+        signature = founder.signing_key.sign(records.signed_genesis(made))
+        return Child(made, signature, record, tuple(moves))
+
+    founder = next(node for node in home.nodes if node.node_id == roles.fork_founder(1))
+    others = [node for node in home.nodes if node is not founder]
+    three = [founder, *others[:2]]
+    made = child(three, three)
+    good = book.good(rules(97, 98, 99, 100, 101), "three of four", {"child": frame(made)})
+    pair = child([founder, others[0]], [founder, others[0]])
+    book.good(rules(98), "two are enough", {"child": frame(pair)})
+    book.good(rules(97), "one that moved isn't listed", {"child": frame(child([founder, others[0]], three))})
+    newcomer = identity(70)
+    book.good(
+        rules(98), "a founder alone with a newcomer", {"child": frame(child([founder, newcomer], [founder]))}
+    )
+    second = next(node for node in home.nodes if node.node_id == roles.fork_founder(2))
+    rest = [node for node in home.nodes if node is not second][:1]
+    book.good(
+        rules(89, 90), "the second attempt", {"child": frame(child([second, *rest], [second, *rest], 2))}
+    )
+
+    def bad(numbers: Sequence[int], about: str, spoiled: Child, reason: Reason = Reason.BAD_RECORD) -> None:
+        book.bad(rules(*numbers), about, {"child": frame(spoiled)}, reason, good)
+
+    bad((98,), "a founder alone", child([founder], [founder]))
+    bad(
+        (97,),
+        "without its founder's move",
+        evolve(made, moves=tuple(one for one in made.moves if one.node != founder.node_id)),
+    )
+    bad((97,), "a member that didn't move", child([*three, others[2]], three))
+    bad(
+        (98,),
+        "a newcomer besides two that moved",
+        child([founder, others[0], newcomer], [founder, others[0]]),
+    )
+    mixed = tuple(sorted((move(founder), move(others[0], 2)), key=lambda one: one.node))
+    bad((90,), "moves of two attempts", evolve(pair, moves=mixed))
+    bad((99,), "another id", child(three, three, subnet=b"s" * 32))
+    bad((100,), "another seed", child(three, three, seed=b"s" * 32))
+    bad((101,), "a term of 1", child(three, three, term=1))
+    bad((101,), "a previous record", child(three, three, previous=present))
+    bad((101,), "another relay share", child(three, three, relay_share=5))
+    proof = vrf.prove(others[0].vrf_secret, records.child_alpha(1, record.seed))
+    bad((100,), "another member's proof", child(three, three, proof=proof), Reason.BAD_PROOF)
+    later = evolve(made.record.roster[0], admitted=3)
+    bad((101,), "a member admitted later", child(three, three, roster=(later, *made.record.roster[1:])))
+    other_key = evolve(made.record.roster[0], vrf_key=identity(71).vrf_key)
+    bad((10,), "a member's VRF key changed", child(three, three, roster=(other_key, *made.record.roster[1:])))
+    bad((7,), "slots too short", child(three, three, slot_ms=11_999), Reason.BAD_VALUE)
+    bad((101,), "unsigned", evolve(made, signature=bytes(64)), Reason.BAD_SIGNATURE)
+    forged = (evolve(made.moves[0], signature=made.moves[1].signature), *made.moves[1:])
+    bad((89,), "a forged move", evolve(made, moves=forged), Reason.BAD_SIGNATURE)
+    elsewhere = (move(three[0], over=b"r" * 32), *[one for one in made.moves if one.node != founder.node_id])
+    elsewhere = tuple(sorted(elsewhere, key=lambda one: one.node))
+    bad((89,), "a move over another record", evolve(made, moves=elsewhere), Reason.WRONG_TERM)
+    return book.file()
+
+
+def _admission() -> Content:
+    book = Book(
+        "roles-admission",
+        _roles.sponsored,
+        "A member with open invitations of these `tokens` hears `joins`, requests or signed ones; `former` "
+        "says that the previous record lists the newcomer. What it passes on for the last: a request with "
+        "its signature, a signed join as it is, nothing for one that it holds.",
+    )
+    home = subnet(4)
+    own, other = home.nodes[:2]
+    token = sha256(b"token")[:16]
+
+    def asked(number: int, shown: bytes | None = token, sponsor: Any = own, **changes: Any) -> Join:
+        return evolve(
+            request(home.record, _roles.descriptor(identity(number)), sponsor.node_id, shown), **changes
+        )
+
+    def given(*joins: Join, former: bool = False, tokens: Sequence[bytes] = (token,)) -> Given:
+        return {
+            "secret": home.secret_of(own),
+            "present": term_codec.encode_record(home.record).hex(),
+            "tokens": [one.hex() for one in tokens],
+            "former": former,
+            "joins": [frame(one) for one in joins],
+        }
+
+    good = book.good(rules(121, 122), "who shows a token is signed for", given(asked(80)))
+    second = given(asked(80), tokens=(bytes(16), token))
+    book.good(rules(122), "the second of two invitations", second)
+    back = book.good(rules(122), "a former member shows none", given(asked(80, None), former=True, tokens=()))
+    signed_join = _roles.join(identity(81), other, home.record)
+    held = book.good(rules(114, 123), "a signed join is passed on", given(signed_join))
+    book.good(rules(114), "and not twice", given(signed_join, signed_join))
+    several = [_roles.join(identity(number), other, home.record) for number in (81, 82, 83)]
+    book.good(rules(123), "two of one sponsor", given(*several[:2]))
+    book.good(
+        rules(123),
+        "a third, of another sponsor",
+        given(*several[:2], _roles.join(identity(84), home.nodes[2], home.record)),
+    )
+
+    def bad(numbers: Sequence[int], about: str, made: Given, reason: Reason, pair: str = good) -> None:
+        book.bad(rules(*numbers), about, made, reason, pair)
+
+    bad((122,), "no invitation is open", given(asked(80), tokens=()), Reason.NODE_MISMATCH)
+    bad((121, 122), "another token", given(asked(80, bytes(16))), Reason.NODE_MISMATCH)
+    stolen = evolve(asked(80), signature=asked(85).signature)
+    bad((121,), "what another newcomer showed", given(stolen), Reason.NODE_MISMATCH)
+    bad((122,), "a request to another sponsor", given(asked(80, sponsor=other)), Reason.NODE_MISMATCH)
+    bad((122,), "none shown by a stranger", given(asked(80, None)), Reason.NODE_MISMATCH, back)
+    bad((113,), "no work", given(asked(80, work_nonce=asked(80).work_nonce + 1)), Reason.BAD_WORK)
+    bad(
+        (63,),
+        "another subnet",
+        given(asked(80, None, subnet=b"s" * 32), former=True),
+        Reason.WRONG_SUBNET,
+        back,
+    )
+    bad((63,), "another term", given(asked(80, None, term=1), former=True), Reason.WRONG_TERM, back)
+    bad((123,), "a third of one sponsor", given(*several), Reason.OVERLOADED, held)
+    unsigned = evolve(signed_join, signature=b"\x01" * 64)
+    bad((63,), "a join that its sponsor didn't sign", given(unsigned), Reason.BAD_SIGNATURE, held)
+    stranger = _roles.join(identity(81), identity(82), home.record)
+    bad((63,), "a sponsor that is no member", given(stranger), Reason.NODE_MISMATCH, held)
+    return book.file()
+
+
+def _newcomers() -> Content:
+    book = Book(
+        "roles-newcomer",
+        _roles.followed,
+        "A node without a home joins by an invitation and gets an answer over a link with the node of the "
+        "descriptor `neighbour`: `guest` when it takes the record, `joining` when it waits on.",
+    )
+    home = subnet(4)
+    host, *others = home.nodes
+    record = home.record
+    invitation = sign_invitation(
+        Invitation(
+            host.node_id,
+            record.subnet,
+            0,
+            home.present,
+            bytes(16),
+            START + 86_400_000,
+            (_roles.address("192.0.2.1:7700"),),
+        ),
+        host.signing_key,
+    )
+
+    def answer(made: TermRecord, vouching: Sequence[Any]) -> RecordAnswer:
+        present = records.record_hash(made)
+        beats = [own_heartbeat(made, present, node.node_id, node.signing_key) for node in vouching]
+        return RecordAnswer(made, None, tuple(sorted(beats, key=lambda beat: beat.node)))
+
+    def given(made: RecordAnswer, neighbour: Any = host) -> Given:
+        return {
+            "secret": _roles.secret(90).hex(),
+            "now": START + 1_000,
+            "invitation": invitation_to_text(invitation),
+            "neighbour": codec.encode_descriptor(_roles.descriptor(neighbour)).hex(),
+            "answer": frame(made),
+        }
+
+    later = evolve(record, term=7, previous=b"p" * 32, seed=sha256(b"later"))
+    book.good(rules(62), "two members besides the inviter", given(answer(record, others[:2])))
+    taken = book.good(rules(62), "a later record", given(answer(later, [host, *others])))
+    book.good(rules(62), "one member is too few", given(answer(record, others[:1])))
+    book.good(rules(62), "one and the inviter too", given(answer(record, [host, others[0]])))
+    book.good(rules(62), "one and a stranger too", given(answer(record, [others[0], identity(91)])))
+    book.good(rules(62), "nobody", given(answer(record, [])))
+    book.good(rules(62), "the same from another member", given(answer(record, others), others[0]))
+    book.good(rules(62), "another subnet", given(answer(evolve(record, subnet=b"s" * 32), others)))
+    stuffed = Member(identity(91).node_id, identity(91).vrf_key, admitted=0)
+    roster = tuple(sorted((*record.roster, stuffed), key=lambda member: member.node))
+    without = tuple(member for member in record.roster if member.node != host.node_id)
+    forged = answer(record, others)
+    beats = tuple(evolve(beat, signature=bytes(64)) for beat in forged.heartbeats)
+    for about, made, reason in (
+        ("a forged roster", answer(evolve(record, roster=roster), others), Reason.BAD_RECORD),
+        ("another seed", answer(evolve(record, seed=b"s" * 32), others), Reason.BAD_RECORD),
+        (
+            "a record that doesn't list the inviter",
+            answer(evolve(later, roster=without), others),
+            Reason.NODE_MISMATCH,
+        ),
+        (
+            "slots too short for this node's clock",
+            answer(evolve(later, slot_ms=11_999), others),
+            Reason.BAD_VALUE,
+        ),
+        ("forged heartbeats", evolve(forged, heartbeats=beats), Reason.BAD_SIGNATURE),
+    ):
+        book.bad(rules(62), about, given(made), reason, taken)
+    return book.file()
+
+
+def _clock() -> Content:
+    book = Book(
+        "roles-clock",
+        _roles.clocked,
+        "Measurements of links' clocks less this node's; a `round_trip` of null: the link is gone. `offset` "
+        "is what the node adds to its clock, `off` whether it has to say that its clock is wrong.",
+    )
+
+    def measured(*rows: tuple[int, int, int | None]) -> Given:
+        return {
+            "eps": constants.EPS,
+            "measured": [{"link": link, "offset": off, "round_trip": trip} for link, off, trip in rows],
+        }
+
+    for about, given in (
+        ("no link", measured()),
+        ("one link: this node trusts itself", measured((1, 300_000, 20))),
+        ("two that agree", measured((1, 300_000, 20), (2, 300_010, 20))),
+        ("two that don't", measured((1, 300_000, 20), (2, -300_000, 20))),
+        ("three, one of them lying", measured((1, 8, 20), (2, 12, 20), (3, 900_000, 20))),
+        (
+            "three, two of them lying: the nearer of the middle",
+            measured((1, 8, 20), (2, 900_000, 20), (3, 900_000, 20)),
+        ),
+        ("behind", measured((1, -7_000, 20), (2, -6_000, 20), (3, -5_500, 20))),
+        ("just within EPS", measured((1, 5_000, 20), (2, 5_000, 20))),
+        ("just beyond EPS", measured((1, 5_001, 20), (2, 5_001, 20))),
+        ("an answer that took 2 EPS counts", measured((1, 90, 10_000), (2, 90, 10_000))),
+        ("one that took longer doesn't", measured((1, 90, 10_001), (2, 90, 10_001))),
+        ("a link measured anew", measured((1, 90, 20), (2, 80, 20), (1, 40, 20))),
+        ("links that went", measured((1, 90, 20), (2, 80, 20), (2, 0, None), (7, 0, None))),
+    ):
+        book.good(rules(129, 130), about, given)
+    return book.file()
+
+
+def _routes() -> Content:
+    book = Book(
+        "roles-route",
+        _roles.routed,
+        "A member that holds `present` and `previous` judges the relay of a message: null when the relay "
+        "earns its credit (or the message isn't its subnet's), else the code that it reports.",
+    )
+    home = subnet(4)
+    big = founded(9)
+    following = _proof(home).record
+
+    def given(place: Subnet, record: TermRecord, rank: int | None, **changes: Any) -> Given:
+        nodes = place.nodes
+        shown = _roles.delivery(nodes[0], nodes[1], bytes(32), evolve(record, **changes), b"text")
+        known = {place.record.term: place.record, following.term: following}
+        roles = Roles(known.get(record.term, place.record))
+        duty = roles.duty(nodes[0].node_id, nodes[1].node_id)
+        return {
+            "secret": place.secret_of(nodes[0]),
+            "now": START + 1_000,
+            "present": term_codec.encode_record(following if place is home else place.record).hex(),
+            "previous": term_codec.encode_record(place.record).hex(),
+            "header": shown.header_bytes.hex(),
+            "relay": (nodes[1].node_id if rank is None else duty[rank]).hex(),
+        }
+
+    book.good(rules(80, 81), "rank 1 of the present record", given(home, following, 0))
+    book.good(rules(81, 82), "rank 2 of the previous record", given(home, home.record, 1))
+    book.good(rules(82), "a term that isn't kept", given(home, following, 0, term=9))
+    book.good(rules(82), "another subnet", given(home, following, 0, subnet=b"s" * 32))
+    book.good(rules(83), "one of the two ends", given(home, following, None))
+    for rank in range(7):
+        book.good(rules(81, 83), f"rank {rank + 1} of seven", given(big, big.record, rank))
+    return book.file()
+
+
+def _gossip() -> Content:
+    book = Book(
+        "roles-gossip",
+        _roles.passed_on,
+        "A member with three links hears a frame over link 0, twice; over which links it passes it on.",
+    )
+    home = subnet(4)
+    own, *others = home.nodes
+
+    def given(made: Any) -> Given:
+        return {
+            "secret": home.secret_of(own),
+            "present": term_codec.encode_record(home.record).hex(),
+            "now": at(1),
+            "neighbours": [codec.encode_descriptor(_roles.descriptor(node)).hex() for node in others],
+            "frame": frame(made),
+        }
+
+    beat = own_heartbeat(home.record, home.present, others[1].node_id, others[1].signing_key)
+    good = book.good(rules(53, 114), "a heartbeat", given(beat))
+    what = records.signed_leave(home.record.subnet, 0)
+    leave = Leave(home.record.subnet, 0, others[1].node_id, others[1].signing_key.sign(what))
+    left = book.good(rules(57, 114), "a leave", given(leave))
+    join = _roles.join(identity(95), others[1], home.record)
+    book.good(rules(87, 114), "a join", given(join))
+    first, _ = _blocks(home)
+    block = book.good(rules(114), "a block", given(first))
+    vote = _roles.vote(others[0], first.header)
+    cast = book.good(rules(114), "a vote", given(vote))
+    proof = _proof(home)
+    final = book.good(rules(44, 114), "a proof of finality", given(proof))
+    book.good(rules(54), "a heartbeat of another subnet", given(evolve(beat, subnet=b"s" * 32)))
+    stranger = identity(96)
+    outside = own_heartbeat(home.record, home.present, stranger.node_id, stranger.signing_key)
+    gone = Leave(home.record.subnet, 0, stranger.node_id, stranger.signing_key.sign(what))
+    unsigned = evolve(first, signature=bytes(64))
+    cut = evolve(
+        proof, blocks=(proof.blocks[0], evolve(proof.blocks[1], certificate=proof.blocks[1].certificate[:2]))
+    )
+    for numbers, about, made, reason, pair in (
+        ((54,), "a heartbeat of no member", outside, Reason.NODE_MISMATCH, good),
+        ((54,), "a forged heartbeat", evolve(beat, signature=bytes(64)), Reason.BAD_SIGNATURE, good),
+        ((54,), "another record's heartbeat", evolve(beat, record=b"r" * 32), Reason.WRONG_TERM, good),
+        ((57,), "a leave of no member", gone, Reason.NODE_MISMATCH, left),
+        ((57,), "a forged leave", evolve(leave, signature=bytes(64)), Reason.BAD_SIGNATURE, left),
+        ((24,), "an unsigned block", unsigned, Reason.WRONG_LEADER, block),
+        ((40,), "a forged vote", evolve(vote, signature=bytes(64)), Reason.BAD_SIGNATURE, cast),
+        (
+            (117,),
+            "a vote ahead of time",
+            _roles.vote(others[0], first.header, slot=9),
+            Reason.WRONG_SLOT,
+            cast,
+        ),
+        ((43,), "a proof without its votes", cut, Reason.NO_QUORUM, final),
+    ):
+        book.bad(rules(*numbers), about, given(made), reason, pair)
+    return book.file()
+
+
 def files() -> dict[str, Content]:
     """The files of the chapter *Roles and terms*."""
     return {
@@ -1189,4 +1579,10 @@ def files() -> dict[str, Content]:
         "roles/streamlet.json": _scripts(),
         "roles/catching-up.json": _catching_up(),
         "roles/answer.json": _answers(),
+        "roles/child.json": _children(),
+        "roles/admission.json": _admission(),
+        "roles/newcomer.json": _newcomers(),
+        "roles/clock.json": _clock(),
+        "roles/route.json": _routes(),
+        "roles/gossip.json": _gossip(),
     }
