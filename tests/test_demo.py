@@ -35,6 +35,9 @@ DOCUMENT = {
         "relay_saw_plaintext",
         "answer_received",
         "flipped_bit_refused_with",
+        "relay",
+        "terms_to_form",
+        "killed",
     ],
     "additionalProperties": False,
     "properties": {
@@ -52,7 +55,7 @@ DOCUMENT = {
                 "additionalProperties": False,
                 "properties": {
                     "at_ms": {"type": "integer", "minimum": 0},
-                    "node": {"enum": ["A", "B", "C"]},
+                    "node": {"enum": ["A", "B", "C", "D"]},
                     "event": {"type": "string", "pattern": "^[a-z_]+$"},
                 },
             },
@@ -60,13 +63,13 @@ DOCUMENT = {
         "nodes": {
             "type": "array",
             "minItems": 3,
-            "maxItems": 3,
+            "maxItems": 12,
             "items": {
                 "type": "object",
                 "required": ["name", "id", "pid", "address"],
                 "additionalProperties": False,
                 "properties": {
-                    "name": {"enum": ["A", "B", "C"]},
+                    "name": {"enum": ["A", "B", "C", "D"]},
                     "id": NODE,
                     "pid": {"type": "integer", "minimum": 2},
                     "address": {"type": ["string", "null"]},
@@ -76,6 +79,18 @@ DOCUMENT = {
         "relay_saw_plaintext": {"type": ["boolean", "null"]},
         "answer_received": {"type": "boolean"},
         "flipped_bit_refused_with": {"type": "string"},
+        "relay": {"enum": ["C", "D"]},
+        "terms_to_form": {"type": "integer", "minimum": 3},
+        "killed": {
+            "type": "object",
+            "required": ["node", "delivered", "arrived_over"],
+            "additionalProperties": False,
+            "properties": {
+                "node": {"enum": ["C", "D"]},
+                "delivered": {"const": True},
+                "arrived_over": {"enum": ["C", "D", None]},
+            },
+        },
     },
 }
 
@@ -108,7 +123,7 @@ def actors(parent: int) -> set[int]:
     return found
 
 
-def check(document: dict[str, Any], content: bytes) -> None:
+def check(document: dict[str, Any], content: bytes, names: str = "ACDB") -> None:
     """Everything that the document promises, for a demo that went well."""
     jsonschema.Draft202012Validator(DOCUMENT).validate(document)
     assert document["delivered"] is True
@@ -118,66 +133,88 @@ def check(document: dict[str, Any], content: bytes) -> None:
     assert document["payload_sha256"] == hashlib.sha256(content).hexdigest()
     assert document["flipped_bit_refused_with"] == "payload_mismatch"
     nodes = {node["name"]: node for node in document["nodes"]}
-    assert set(nodes) == {"A", "B", "C"}
-    assert document["path"] == [nodes[name]["id"] for name in "ACB"]
+    assert list(nodes) == list(names)
+    relay = document["relay"]
+    assert document["path"] == [nodes[name]["id"] for name in ("A", relay, "B")]
     for node in nodes.values():
         assert len(node_id_from_text(node["id"])) == 32
         assert gone(node["pid"])
-    assert len({node["pid"] for node in nodes.values()}) == 3
-    assert re.fullmatch(rf"{nodes['C']['id']}@127\.0\.0\.1:\d+", nodes["C"]["address"])
+        assert re.fullmatch(rf"{node['id']}@127\.0\.0\.1:\d+", node["address"])
+    assert len({node["pid"] for node in nodes.values()}) == len(names)
+    killed = document["killed"]
+    assert killed["arrived_over"] != killed["node"]
+    assert killed["arrived_over"] is not None or len(names) == 3
     steps = [(step["node"], step["event"]) for step in document["steps"]]
     assert [step["at_ms"] for step in document["steps"]] == sorted(s["at_ms"] for s in document["steps"])
-    there = [step for step in steps[: steps.index(("A", "receipt_verified")) + 1] if step in JOURNEY]
-    assert there == JOURNEY
-    assert steps.index(("A", "trail_verified")) > steps.index(("C", "relayed"))
-    back = [(({"A": "B", "B": "A"}).get(node, node), event) for node, event in JOURNEY]
-    assert [step for step in steps[steps.index(("B", "encrypted")) :] if step in back] == back
+    journey = [(relay if node == "C" else node, event) for node, event in JOURNEY]
+    there = [step for step in steps[: steps.index(("A", "receipt_verified")) + 1] if step in journey]
+    assert there == journey
+    assert steps.index(("A", "trail_verified")) > steps.index((relay, "relayed"))
+    # The answer may have another relay: a term can end in between.
+    answer = [step for step in steps[steps.index(("B", "encrypted")) :] if step != ("B", "trail_verified")]
+    kept = [(node if node in "AB" else "C", event) for node, event in answer]
+    back = [({"A": "B", "B": "A"}.get(node, node), event) for node, event in JOURNEY]
+    assert [step for step in kept if step in back] == back
 
 
 def test_demo_shows_the_journey_and_what_the_relay_saw() -> None:
     words = "The words of this message are for B alone."
     with Running("demo", "--message", words) as demo:
-        rows = [demo.until(rf"^{name}  {role} +(\d+) ") for name, role in zip("ACB", ROLES, strict=True)]
-        pids = {int(row[1]) for row in rows}
+        pids = started(demo)
         assert demo.end() == 0
     text = "\n".join(demo.out)
     assert demo.err == []
-    assert len(pids) == 3
-    assert all(gone(pid) for pid in pids)
+    assert len(set(pids.values())) == 4
+    assert all(gone(pid) for pid in pids.values())
     assert max(map(len, demo.out)) <= 80
+    relay = re.search(r"What the relay ([CD]) saw", text)
+    assert relay is not None
     places = [
         text.index(part)
         for part in (
+            "nobody says who relays",
+            "4 members, all may hold roles",
             "A encrypts end to end",
             "A hands the envelope over",
-            "C can't read it",
+            f"{relay[1]} can't read it",
             "B decrypts it",
             "B signs the receipt",
-            "C verifies the receipt, passes it back",
+            f"{relay[1]} verifies the receipt, passes it back",
             "A verifies the receipt: delivered",
             "B answers",
             "B encrypts end to end",
             "A decrypts it",
             "B verifies the receipt: delivered",
-            "C turns dishonest",
-            "C flips one bit",
+            "turns dishonest",
+            "flips one bit",
             "B refuses it  (payload_mismatch",
-            "What the relay C saw",
+            "The drafted relay is killed",
+            "is killed (SIGKILL)",
+            "What the relay",
             "No piece of the message stands in it (searched).",
-            "path         A → C → B",
+            f"path          A → {relay[1]} → B",
             words,
-            "flipped bit  refused by B: payload_mismatch",
+            "flipped bit   refused by B: payload_mismatch",
+            "killed relay",
         )
     ]
     assert places == sorted(places)
     assert text.count(words) == 1, "shown where B reads it, nowhere else"
 
 
-ROLES = ("sender", "relay", "recipient")
+def started(demo: Running) -> dict[str, int]:
+    """The processes of all nodes, as the table tells them."""
+    rows = {
+        "A": r"^A  sender +(\d+) ",
+        "C": r"^C +(\d+) ",
+        "D": r"^D +(\d+) ",
+        "B": r"^B  recipient +(\d+) ",
+    }
+    return {name: int(demo.until(row)[1]) for name, row in rows.items()}
 
 
 def test_demo_document_and_its_processes() -> None:
-    """The three processes are really there while it runs, as children of the command, and gone afterwards."""
+    """The processes are really there while it runs, as children of the command, and gone afterwards."""
     with Running("demo", "--json") as demo:
         seen: set[int] = set()
         deadline = time.monotonic() + DEADLINE
@@ -240,44 +277,57 @@ def test_demo_wants_one_content(tmp_path: Path) -> None:
     assert tom("demo", "--file", tmp_path / "none").returncode == 2
 
 
-@pytest.mark.parametrize("victim", ["A", "C", "B"])
-def test_demo_ends_when_a_process_dies(victim: str) -> None:
+@pytest.mark.parametrize(
+    ("victim", "said"), [("A", "A, the sender,"), ("C", "C"), ("B", "B, the recipient,")]
+)
+def test_demo_ends_when_a_process_dies(victim: str, said: str) -> None:
     """One clear sentence, exit code 1, no process left."""
-    role = dict(zip("ACB", ROLES, strict=True))[victim]
     with Running("demo") as demo:
-        pids = {
-            name: int(demo.until(rf"^{name}  {its} +(\d+) ")[1])
-            for name, its in zip("ACB", ROLES, strict=True)
-        }
+        pids = started(demo)
         os.kill(pids[victim], signal.SIGKILL)
         begun = time.monotonic()
         assert demo.end() == 1
         took = time.monotonic() - begun
-    assert demo.err == [
-        f"tom: The demo can't go on: {victim}, the {role}, stopped running (it was ended by SIGKILL)."
-    ]
+    assert demo.err == [f"tom: The demo can't go on: {said} stopped running (it was ended by SIGKILL)."]
     assert all(gone(pid) for pid in pids.values())
     assert took < 25, "it must not wait for what can't happen any more"
 
 
-def test_demo_as_json_ends_when_the_relay_dies() -> None:
+@pytest.mark.parametrize("nodes", [3, 7])
+def test_demo_with_other_numbers_of_nodes(nodes: int) -> None:
+    """With three there is no relay left after the kill, and the message arrives directly."""
+    done = tom("demo", "--nodes", str(nodes), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert len(document["nodes"]) == nodes
+    assert document["killed"]["delivered"] is True
+    if nodes == 3:
+        assert document["killed"] == {"node": "C", "delivered": True, "arrived_over": None}
+
+
+@pytest.mark.parametrize("nodes", ["2", "13", "many"])
+def test_demo_refuses_other_numbers(nodes: str) -> None:
+    assert tom("demo", "--nodes", nodes).returncode == 2
+
+
+def test_demo_as_json_ends_when_a_node_dies() -> None:
     with Running("demo", "--json") as demo:
         deadline = time.monotonic() + DEADLINE
-        while not (started := actors(demo.process.pid)):
+        while not (running := actors(demo.process.pid)):
             assert time.monotonic() < deadline
-        os.kill(min(started), signal.SIGKILL)
+        os.kill(min(running), signal.SIGKILL)
         assert demo.end() == 1
     document = json.loads("\n".join(demo.out))
     assert document["delivered"] is False
     assert document["receipt_verified"] is False
-    assert "C, the relay, stopped running" in document["error"]
+    assert "A, the sender, stopped running" in document["error"]
     assert len(demo.err) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_interrupted_leaves_nothing(number: signal.Signals) -> None:
     with Running("demo") as demo:
-        pids = [int(demo.until(rf"^{n}  {its} +(\d+) ")[1]) for n, its in zip("ACB", ROLES, strict=True)]
+        pids = started(demo).values()
         demo.process.send_signal(number)
         # The demo may be through by then.
         assert demo.end() in {130, 0}
@@ -287,7 +337,7 @@ def test_demo_interrupted_leaves_nothing(number: signal.Signals) -> None:
 
 def test_demo_killed_leaves_no_orphans() -> None:
     with Running("demo") as demo:
-        pids = [int(demo.until(rf"^{n}  {its} +(\d+) ")[1]) for n, its in zip("ACB", ROLES, strict=True)]
+        pids = started(demo).values()
         demo.process.kill()
         demo.process.wait(DEADLINE)
         deadline = time.monotonic() + DEADLINE

@@ -5,10 +5,12 @@ happens.  Lines on standard input are commands, lines on standard output are eve
 bytes as lowercase hex, times in ms since the Unix epoch.
 
 Commands: ``{"do": "send", "to", "content", "ttl"?, "route"?}``, ``{"do": "relay", "address"}``,
-``{"do": "flip", "on": bool}``, ``{"do": "quit"}``.  Closing standard input quits as well.
+``{"do": "invite"}``, ``{"do": "duty", "to"}``, ``{"do": "flip", "on": bool}``, ``{"do": "quit"}``.  Closing
+standard input quits as well.
 
 Events: ``ready``, ``report`` (dated when the node decided it, which is before it is on disk), ``progress``,
-``message``, ``flipping``, ``seen`` (with ``--watch``: every envelope that came in, as its bytes), ``error``.
+``message``, ``home`` (a new record is present), ``invitation``, ``duty`` (who carries messages to a node, in
+this order), ``flipping``, ``seen`` (with ``--watch``: every envelope that came in, as its bytes), ``error``.
 """
 
 from __future__ import annotations
@@ -26,13 +28,14 @@ import trio
 from attrs import evolve
 
 from tom_ref import codec
-from tom_ref.bech32m import node_id_to_text
+from tom_ref.bech32m import node_id_from_text, node_id_to_text
 from tom_ref.drivers import library
-from tom_ref.effects import Effect, Progress, Report, SendFrame
+from tom_ref.effects import Effect, Event, Progress, Report, SendFrame
 from tom_ref.errors import LocalError, ProtocolError
 from tom_ref.frames import Envelope
 from tom_ref.inputs import FrameReceived, Input
 from tom_ref.node import Node
+from tom_ref.timing import Timing
 
 
 def tell(event: str, at: int | None = None, /, **details: object) -> None:
@@ -131,6 +134,12 @@ async def _command(node: library.OpenNode, nursery: trio.Nursery, command: dict[
             nursery.start_soon(_follow, delivery, command.get("name", ""))
         case "relay":
             node.add_peer(command["address"], relay=True)
+        case "invite":
+            tell("invitation", text=await node.invite())
+        case "duty":
+            roles = node.status().roles
+            duty = () if roles is None else roles.duty(node.node_id, node_id_from_text(command["to"]))
+            tell("duty", nodes=[node_id_to_text(one) for one in duty])
         case "flip":
             DishonestNode.flipping = command["on"]
             tell("flipping", on=command["on"])
@@ -141,14 +150,44 @@ async def _command(node: library.OpenNode, nursery: trio.Nursery, command: dict[
     return True
 
 
-async def act(path: str | None, listen: str | None, relays: list[str], *, watch: bool) -> None:
+async def _records(node: library.OpenNode) -> None:
+    """Tell of the home at the beginning and with each new record."""
+    reports = node.reports()
+    _tell_home(node)
+    async for report in reports:
+        if report.event is Event.RECORD:
+            _tell_home(node)
+
+
+def _tell_home(node: library.OpenNode) -> None:
+    status = node.status()
+    if status.record is not None and status.roles is not None:
+        tell(
+            "home",
+            term=status.record.term,
+            members=len(status.record.roster),
+            pool=[node_id_to_text(member.node) for member in status.roles.pool],
+            standing=status.standing.value,
+        )
+
+
+async def act(arguments: argparse.Namespace) -> None:
     """Run the node until it is told to quit."""
-    trace = partial(_trace, watch=watch)
+    trace = partial(_trace, watch=arguments.watch)
     async with (
-        library.open_node(path, listen=listen, relays=relays, trace=trace) as node,
+        library.open_node(
+            arguments.identity,
+            listen=arguments.listen,
+            relays=arguments.relay,
+            found=arguments.found,
+            join=arguments.join,
+            timing=Timing.fast(arguments.slot_ms) if arguments.slot_ms else None,
+            trace=trace,
+        ) as node,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(_messages, node)
+        nursery.start_soon(_records, node)
         tell("ready", id=node.id, address=node.address, pid=os.getpid())
         async for command in _lines():
             try:
@@ -176,16 +215,16 @@ def main() -> None:
     parser.add_argument("--identity", help="secret file; without it a temporary identity")
     parser.add_argument("--listen", help="host:port")
     parser.add_argument("--relay", action="append", default=[], help="tom1…@host:port")
+    parser.add_argument("--found", action="store_true", help="found a subnet")
+    parser.add_argument("--join", help="join a subnet by this invitation")
+    parser.add_argument("--slot-ms", type=int, default=0, help="a network of one computer, with such slots")
     parser.add_argument("--watch", action="store_true", help="tell every envelope that comes in")
     parser.add_argument("--dishonest", action="store_true", help="obey the command flip")
     arguments = parser.parse_args()
     if arguments.dishonest:
         setattr(library, "Node", DishonestNode)  # noqa: B010 - the one thing an honest program can't ask for
     try:
-        trio.run(
-            _act_alone,
-            partial(act, arguments.identity, arguments.listen, arguments.relay, watch=arguments.watch),
-        )
+        trio.run(_act_alone, partial(act, arguments))
     except (LocalError, ProtocolError) as error:
         tell("error", text=str(error))
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""``tom demo``: three processes, one message, its receipt, and what the relay in the middle can't do."""
+"""``tom demo``: a subnet of real processes, a message, what its relay can't do, and how it does without."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tom_ref.validate import check_receipt, check_trail, message_id
 DEFAULT_MESSAGE: Final = "Hello from A. Nobody on the way can read this."
 ANSWER: Final = b"Hello A, this is B. It arrived."
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """s: what does not happen by then is given up."""
 
 STOP_TIME: Final = 5.0
@@ -48,8 +48,18 @@ SEARCHABLE: Final = 12
 
 _HERE: Final = str(Path(__file__).resolve().parents[1])
 
-_COLOURS: Final = {"A": "cyan", "B": "green", "C": "yellow"}
-_ROLES: Final = {"A": "sender", "C": "relay", "B": "recipient"}
+SLOT_MS: Final = 200
+"""ms: all nodes share this computer's clock, so slots can be short (TOM-ROLES-118); a term takes 2 s."""
+
+LEAST_NODES: Final = 3
+MOST_NODES: Final = 12
+
+KILLS_TRIED: Final = 8
+"""count: a term may end between the question who relays and the message; then it is tried again."""
+
+_COLOURS: Final = {"A": "cyan", "B": "green"}
+_OTHERS: Final = ("yellow", "magenta", "blue", "red")
+_ROLES: Final = {"A": "sender", "B": "recipient"}
 
 _STORY: Final[dict[str, str]] = {
     "encrypted": "encrypts end to end, signs the header",
@@ -64,6 +74,7 @@ _STORY: Final[dict[str, str]] = {
     "flipped": "flips one bit of the ciphertext, hands it on",
     "refused": "refuses it",
     "rerouted": "looks for another way",
+    "killed": "is killed (SIGKILL), with the message in its hands",
 }
 
 _CAUSES: Final = {
@@ -78,8 +89,13 @@ _CAUSES: Final = {
     "receipt_verified": "receipt_passed_back",
     "refused": "relayed",
     "rerouted": "refused",
+    "killed": "handed_over",
 }
 """What must have happened before a step of the same message can."""
+
+
+def _colour(name: str) -> str:
+    return _COLOURS.get(name) or _OTHERS[(ord(name) - ord("C")) % len(_OTHERS)]
 
 
 class DemoError(Exception):
@@ -108,6 +124,13 @@ class Actor:
     address: str | None = None
     pid: int = 0
     events: list[dict[str, Any]] = field(factory=list)
+    doomed: bool = False
+    """Whether its end is a part of the story."""
+
+    @property
+    def mark(self) -> int:
+        """How much it has told so far."""
+        return len(self.events)
 
     async def listen(self) -> None:
         """Take in the process's events until it ends."""
@@ -132,9 +155,9 @@ class Actor:
 
 
 class Demo:
-    """Three actors and the story they tell."""
+    """The actors and the story they tell."""
 
-    def __init__(self, nursery: trio.Nursery, show: Callable[[Step], None]) -> None:
+    def __init__(self, nursery: trio.Nursery, show: Silent) -> None:
         self._nursery = nursery
         self._show = show
         self.actors: dict[str, Actor] = {}
@@ -179,6 +202,8 @@ class Demo:
         await actor.listen()
         code = actor.process.returncode
         assert code is not None
+        if actor.doomed:
+            return
         how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"its exit code was {code}"
         self._fail(f"The demo can't go on: {_who(actor.name)} stopped running ({how}).")
 
@@ -190,13 +215,15 @@ class Demo:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def until(self, name: str, what: str, matches: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first event of an actor that matches.
+    async def until(
+        self, name: str, what: str, matches: Callable[[dict[str, Any]], bool], since: int = 0
+    ) -> dict[str, Any]:
+        """The first event of an actor, from a mark on, that matches.
 
         Raises :class:`DemoError` when any process ended or fails, or after ``PATIENCE``.
         """
         events = self[name].events
-        position = 0
+        position = since
         with trio.move_on_after(PATIENCE):
             while True:
                 while position < len(events):
@@ -216,6 +243,8 @@ class Demo:
         for actor in self.actors.values():
             if actor.process.returncode is None:
                 actor.process.terminate()
+                # One that is frozen hears it only then.
+                actor.process.send_signal(signal.SIGCONT)
         with trio.move_on_after(STOP_TIME):
             for actor in self.actors.values():
                 await actor.process.wait()
@@ -229,7 +258,14 @@ class Demo:
     def _heard(self, actor: Actor, event: dict[str, Any]) -> None:
         if event["event"] == "error":
             self._fail(f"The demo can't go on: {_who(actor.name)} says: {event['text']}")
-        elif event["event"] == "report" and event["what"] in _STORY and self.started is not None:
+        elif event["event"] == "home" and actor.name == "A" and self.started is None:
+            self._show.home(event["term"], event["members"], len(event["pool"]))
+        elif (
+            event["event"] == "report"
+            and event["what"] in _STORY
+            and event["message_id"] is not None
+            and self.started is not None
+        ):
             what = event["what"]
             if what == "relayed" and self.dishonest:
                 what = "flipped"
@@ -243,6 +279,11 @@ class Demo:
                 )
             )
         self._wake()
+
+    def note(self, node: str, event: str, message: str) -> None:
+        """Add what no node can tell of itself."""
+        at = time.time_ns() // 1_000_000 - (self.started or 0)
+        self._unshown.append(Step(at, node, event, message, ""))
 
     def begin_to_tell(self) -> None:
         """Begin to show steps."""
@@ -278,12 +319,12 @@ class Demo:
 
 
 def _who(name: str) -> str:
-    return f"{name}, the {_ROLES[name]},"
+    return f"{name}, the {_ROLES[name]}," if name in _ROLES else name
 
 
 def _place(step: Step) -> str:
     """What a step is in a message's journey: the relay receives it, and so does the recipient."""
-    if step.event == "received" and step.node == "C":
+    if step.event == "received" and step.node not in _ROLES:
         return "received by the relay"
     return "relayed" if step.event == "flipped" else step.event
 
@@ -292,6 +333,9 @@ def _order(step: Step) -> tuple[int, int]:
     """By time, and within one ms by cause."""
     depth = 0
     place = _place(step)
+    if step.event == "handed_over" and step.detail != "attempt 1":
+        # The message goes another way because somebody refused it.
+        place, depth = "rerouted", 1
     while place in _CAUSES:
         place = _CAUSES[place]
         depth += 1
@@ -312,6 +356,14 @@ class Outcome:
     tampering: str
     steps: tuple[Step, ...]
     nodes: tuple[dict[str, Any], ...]
+    relay: str
+    """The name of the drafted relay of the first message."""
+    terms: int
+    """The term in which all nodes could hold roles."""
+    killed: str
+    """The name of the node that was killed with a message in its hands."""
+    arrived_over: str | None
+    """Who brought that message; ``None`` when A handed it over itself."""
 
     @property
     def readable_by_relay(self) -> bool | None:
@@ -336,6 +388,9 @@ class Outcome:
             "relay_saw_plaintext": self.readable_by_relay,
             "answer_received": self.answer == ANSWER,
             "flipped_bit_refused_with": self.tampering,
+            "relay": self.relay,
+            "terms_to_form": self.terms,
+            "killed": {"node": self.killed, "delivered": True, "arrived_over": self.arrived_over},
         }
 
 
@@ -359,7 +414,7 @@ class Silent:
     def __call__(self, step: Step) -> None:
         """Ignore a step."""
 
-    def beginning(self) -> None:
+    def beginning(self, count: int) -> None:
         """Ignore the beginning."""
 
     def heading(self, text: str) -> None:
@@ -368,16 +423,20 @@ class Silent:
     def nodes(self, actors: list[Actor]) -> None:
         """Ignore the nodes."""
 
+    def home(self, term: int, members: int, pool: int) -> None:
+        """Ignore a new record."""
+
 
 class Stage(Silent):
     """Shows the journey on a terminal, as it happens."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._columns = ""
 
-    def beginning(self) -> None:
+    def beginning(self, count: int) -> None:
         """What is going on until there is something to see."""
-        self._console.print("Starting three nodes, each in a process of its own …", style="dim")
+        self._console.print(f"Starting {count} nodes, each in a process of its own …", style="dim")
 
     def heading(self, text: str) -> None:
         """A line between two acts."""
@@ -386,41 +445,47 @@ class Stage(Silent):
 
     def nodes(self, actors: list[Actor]) -> None:
         """Who takes part."""
+        self._columns = "".join(actor.name for actor in actors)
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for column in ("", "role", "process", "listens at", "NodeId"):
+        for column in ("", "", "process", "listens at", "NodeId"):
             table.add_column(column, no_wrap=True)
         for actor in actors:
             address = actor.address.rpartition("@")[2] if actor.address else "-"
-            colour = _COLOURS[actor.name]
-            table.add_row(
-                f"[bold {colour}]{actor.name}", _ROLES[actor.name], str(actor.pid), address, short(actor.id)
-            )
+            name = f"[bold {_colour(actor.name)}]{actor.name}"
+            table.add_row(name, _ROLES.get(actor.name, ""), str(actor.pid), address, short(actor.id))
         print_table(self._console, table)
+
+    def home(self, term: int, members: int, pool: int) -> None:
+        """How far the subnet is, once it is said who takes part."""
+        if not self._columns:
+            return
+        may = "all may" if pool == members else f"{pool} may"
+        line = f"  term {term:<3} {members} {'member' if members == 1 else 'members'}, {may} hold roles"
+        self._console.print(line, style="dim")
 
     def __call__(self, step: Step) -> None:
         """One step of the journey."""
         line = Text()
         line.append(f"{step.at:>6} ms  ", style="dim")
-        column = "ACB".index(step.node)
-        for index, name in enumerate("ACB"):
-            here = index == column
-            line.append(f"{'●' if here else '│'}", style=_COLOURS[name] if here else "dim")
-            line.append("   ")
-        line.append(f"{step.node} ", style=f"bold {_COLOURS[step.node]}")
+        for name in self._columns:
+            here = name == step.node
+            line.append(f"{'●' if here else '│'}", style=_colour(name) if here else "dim")
+            line.append("   " if len(self._columns) < 6 else " ")
+        line.append(f"{step.node} ", style=f"bold {_colour(step.node)}")
         line.append(_STORY[step.event])
         if step.detail and len(line) + len(step.detail) + 4 <= self._console.width:
             line.append(f"  ({step.detail})", style="dim")
         self._console.print(line, soft_wrap=True)
 
 
-async def play(content: bytes, stage: Silent) -> Outcome:
-    """Run the whole demo; raises :class:`DemoError` when something doesn't happen."""
+async def play(content: bytes, stage: Silent, count: int = 4) -> Outcome:
+    """Run the whole demo with so many nodes; raises :class:`DemoError` when something doesn't happen."""
     outcome: Outcome | None = None
     failure: DemoError | None = None
     async with trio.open_nursery() as nursery:
         demo = Demo(nursery, stage)
         try:
-            outcome = await _play(demo, content, stage)
+            outcome = await _play(demo, content, stage, count)
         except DemoError as error:
             failure = error
         finally:
@@ -433,20 +498,11 @@ async def play(content: bytes, stage: Silent) -> Outcome:
     return outcome
 
 
-async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
-    stage.beginning()
-    await demo.start("C", "--listen", "127.0.0.1:0", "--watch", "--dishonest")
-    relay = demo["C"].address
-    assert relay is not None
-    for name in "AB":
-        await demo.start(name, "--relay", relay)
-    for name in "AB":
-        # Both ends must know, or C would have to say at first that it doesn't know B.
-        await demo.until(name, "to link to C", _linked(relay.partition("@")[0]))
-        await demo.until("C", f"to link to {name}", _linked(demo[name].id))
-    stage.nodes([demo[name] for name in "ACB"])
+async def _play(demo: Demo, content: bytes, stage: Silent, count: int) -> Outcome:
+    names = ["A", *(chr(ord("C") + number) for number in range(count - 2)), "B"]
+    terms = await _form(demo, stage, names)
 
-    stage.heading("A writes to B; only C is linked to both")
+    stage.heading("A writes to B; the draft says who carries it")
     demo.started = time.time_ns() // 1_000_000
     demo.begin_to_tell()
     await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), name="question")
@@ -463,18 +519,13 @@ async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
     steps = tuple(sorted(demo.steps, key=_order))
     if bytes.fromhex(arrived["content"]) != content or bytes.fromhex(answer["content"]) != ANSWER:
         raise DemoError("What arrived is not what was sent.")
-    envelope, receipt, path = _verify(demo, done, relayed)
+    relay = demo.names[node_id_to_text(codec.decode_stamp(bytes.fromhex(relayed["trail"][0])).next_hop)]
+    envelope, receipt, path = _verify(demo, relay, done, relayed)
 
-    stage.heading("C turns dishonest: it flips one bit of the next ciphertext")
-    demo.dishonest = True
-    await demo["C"].do(do="flip", on=True)
-    await demo.until("C", "to turn dishonest", lambda event: event["event"] == "flipping")
-    await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), ttl=5_000, name="flipped")
-    refusal = await demo.until("B", "to refuse the changed message", _reported("refused"))
-    await demo.until_told("refused")
+    tampering = await _tamper(demo, stage, content, names[1:-1])
+    killed, brought_by = await _kill_the_relay(demo, stage, content)
     nodes = tuple(
-        {"name": a.name, "id": a.id, "pid": a.pid, "address": a.address}
-        for a in (demo["A"], demo["C"], demo["B"])
+        {"name": a.name, "id": a.id, "pid": a.pid, "address": a.address} for a in (demo[n] for n in names)
     )
     return Outcome(
         done["state"] == "delivered",
@@ -484,19 +535,93 @@ async def _play(demo: Demo, content: bytes, stage: Silent) -> Outcome:
         bytes.fromhex(arrived["content"]),
         bytes.fromhex(answer["content"]),
         envelope,
-        refusal["detail"].partition(":")[0],
+        tampering,
         steps,
         nodes,
+        relay,
+        terms,
+        killed,
+        brought_by,
     )
+
+
+async def _form(demo: Demo, stage: Silent, names: list[str]) -> int:
+    """A founds a subnet, the others join it; returns the term in which all can hold roles."""
+    stage.beginning(len(names))
+    common = ("--listen", "127.0.0.1:0", "--slot-ms", str(SLOT_MS))
+    await demo.start("A", "--found", *common)
+    await demo["A"].do(do="invite")
+    made = await demo.until("A", "to make an invitation", lambda event: event["event"] == "invitation")
+    for name in names[1:]:
+        relaying = () if name == "B" else ("--watch", "--dishonest")
+        await demo.start(name, "--join", made["text"], *common, *relaying)
+    stage.nodes([demo[name] for name in names])
+    stage.heading("One invitation, and nobody says who relays")
+    ready = [
+        await demo.until(name, "to see all hold roles", lambda event: _complete(event, len(names)))
+        for name in names
+    ]
+    return max(int(event["term"]) for event in ready)
+
+
+def _complete(event: dict[str, Any], count: int) -> bool:
+    return event["event"] == "home" and len(event["pool"]) == count
+
+
+async def _tamper(demo: Demo, stage: Silent, content: bytes, others: list[str]) -> str:
+    """The relays flip a bit of what they carry; returns the code with which B refuses it."""
+    stage.heading("Whoever relays turns dishonest and flips a bit")
+    demo.dishonest = True
+    for name in others:
+        mark = demo[name].mark
+        await demo[name].do(do="flip", on=True)
+        await demo.until(name, "to turn dishonest", lambda event: event["event"] == "flipping", mark)
+    marks = {name: demo[name].mark for name in "AB"}
+    await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), name="flipped")
+    refusal = await demo.until("B", "to refuse the changed message", _message_refused, marks["B"])
+    await demo.until("A", "to find an honest way", _progressed("delivered"), marks["A"])
+    await demo.until_told("receipt_verified")
+    for name in others:
+        mark = demo[name].mark
+        await demo[name].do(do="flip", on=False)
+        await demo.until(name, "to turn honest", lambda event: event["event"] == "flipping", mark)
+    demo.dishonest = False
+    return str(refusal["detail"].partition(":")[0])
+
+
+async def _kill_the_relay(demo: Demo, stage: Silent, content: bytes) -> tuple[str, str | None]:
+    """Kill the relay that has the message in its hands; returns its name, and who brought it then."""
+    stage.heading("The drafted relay is killed with a message in its hands")
+    for _ in range(KILLS_TRIED):
+        mark = demo["A"].mark
+        await demo["A"].do(do="duty", to=demo["B"].id)
+        duty = await demo.until("A", "to say who relays", lambda event: event["event"] == "duty", mark)
+        victim = demo[demo.names[duty["nodes"][0]]]
+        # Frozen, it can take the message and do nothing with it.
+        victim.process.send_signal(signal.SIGSTOP)
+        marks = {name: demo[name].mark for name in "AB"}
+        await demo["A"].do(do="send", to=demo["B"].id, content=content.hex(), name="orphan")
+        handed = await demo.until("A", "to hand it over", _reported("handed_over"), marks["A"])
+        if handed["peer"] != victim.id:
+            victim.process.send_signal(signal.SIGCONT)
+            await demo.until("A", "to verify the receipt", _progressed("delivered"), marks["A"])
+            continue
+        victim.doomed = True
+        demo.note(victim.name, "killed", handed["message_id"])
+        victim.process.kill()
+        arrived = await demo.until("B", "to get it", lambda event: event["event"] == "message", marks["B"])
+        await demo.until("A", "to verify the receipt", _progressed("delivered"), marks["A"])
+        await demo.until_told("receipt_verified")
+        return victim.name, demo.names.get(arrived["relay"] or "")
+    raise DemoError("The relay changed each time that it was to be killed. Try again.")
 
 
 def _reported(what: str) -> Callable[[dict[str, Any]], bool]:
     return lambda event: event["event"] == "report" and event["what"] == what
 
 
-def _linked(node: str) -> Callable[[dict[str, Any]], bool]:
-    reported = _reported("linked")
-    return lambda event: reported(event) and event["peer"] == node
+def _message_refused(event: dict[str, Any]) -> bool:
+    return event["event"] == "report" and event["what"] == "refused" and event["message_id"] is not None
 
 
 def _progressed(state: str) -> Callable[[dict[str, Any]], bool]:
@@ -504,10 +629,10 @@ def _progressed(state: str) -> Callable[[dict[str, Any]], bool]:
 
 
 def _verify(
-    demo: Demo, done: dict[str, Any], relayed: dict[str, Any]
+    demo: Demo, relay: str, done: dict[str, Any], relayed: dict[str, Any]
 ) -> tuple[Envelope, Receipt, tuple[str, ...]]:
-    """Check the receipt and the trail once more, from the bytes that A told and C saw."""
-    seen = [bytes.fromhex(event["frame"]) for event in demo["C"].events if event["event"] == "seen"]
+    """Check the receipt and the trail once more, from the bytes that A told and the relay saw."""
+    seen = [bytes.fromhex(event["frame"]) for event in demo[relay].events if event["event"] == "seen"]
     envelope = codec.decode_envelope(seen[0])
     message = message_id(envelope.header_bytes)
     receipt = codec.decode_receipt(bytes.fromhex(done["receipt"]))
@@ -540,7 +665,9 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     }[found]
     saw.append(f"\n\n{verdict}", style="bold red" if found else "bold")
     console.print()
-    console.print(Panel(saw, title="What the relay C saw", border_style="yellow", expand=False))
+    console.print(
+        Panel(saw, title=f"What the relay {outcome.relay} saw", border_style="yellow", expand=False)
+    )
 
     names = {node["id"]: node["name"] for node in outcome.nodes}
     took = next(s.at for s in outcome.steps if s.event == "receipt_verified")
@@ -550,6 +677,11 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     result.add_row("path", " → ".join(names.get(node, short(node)) for node in outcome.path))
     result.add_row("B read", Text(readable(outcome.content)))
     result.add_row("A read", Text(readable(outcome.answer)))
-    result.add_row("receipt", f"signed by B, verified by C and A, {took:,} ms after A was asked to send")
-    result.add_row("flipped bit", f"refused by B: {outcome.tampering}")
+    result.add_row(
+        "receipt", f"signed by B, verified by {outcome.relay} and A, {took:,} ms after A was asked to send"
+    )
+    result.add_row("flipped bit", f"refused by B: {outcome.tampering}; A found another way")
+    way = f"over {outcome.arrived_over}" if outcome.arrived_over else "from A directly"
+    result.add_row("killed relay", f"{outcome.killed}, with a message in its hands; it arrived {way}")
+    result.add_row("roles", f"drafted by the network; all could hold one from term {outcome.terms} on")
     console.print(Panel(result, title="[bold green]Delivered", border_style="green", expand=False))

@@ -953,9 +953,12 @@ def demo(
     *,
     message: Annotated[str | None, Parameter(help="What A writes to B, instead of a greeting.")] = None,
     file: Annotated[Path | None, Parameter(help="Let A send this file's content instead.")] = None,
+    nodes: Annotated[int, Parameter(help="How many nodes, 3 to 12. Default: 4")] = 4,
     json_: AsJson = False,
 ) -> int:
-    """See a message travel: three processes, real sockets, a relay that can't read what it carries."""
+    """See a message travel: real processes form a network, draft a relay, and lose it."""
+    if not demonstration.LEAST_NODES <= nodes <= demonstration.MOST_NODES:
+        raise UsageError(f"--nodes is from {demonstration.LEAST_NODES} to {demonstration.MOST_NODES}.")
     if message is not None and file is not None:
         raise UsageError("Give either --message or --file.")
     content = _content(demonstration.DEFAULT_MESSAGE if message is None and file is None else message, file)
@@ -963,7 +966,7 @@ def demo(
     stage = demonstration.Silent() if json_ else demonstration.Stage(console)
 
     async def run() -> int:
-        outcome = await demonstration.play(content, stage)
+        outcome = await demonstration.play(content, stage, nodes)
         if json_:
             sys.stdout.write(json.dumps(outcome.document(), indent=2) + "\n")
         else:
