@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -86,7 +87,7 @@ _CAUSES: Final = {
     "decrypted": "received",
     "receipt_signed": "decrypted",
     "receipt_passed_back": "receipt_signed",
-    "receipt_verified": "receipt_passed_back",
+    "receipt_verified": "receipt_signed",
     "refused": "relayed",
     "rerouted": "refused",
     "killed": "handed_over",
@@ -168,6 +169,7 @@ class Demo:
         self.trouble: str | None = None
         """Why the demo can't go on."""
         self._unshown: list[Step] = []
+        self._awaited: Counter[str] = Counter()
         self._changed = trio.Event()
 
     def __getitem__(self, name: str) -> Actor:
@@ -311,10 +313,10 @@ class Demo:
             self._wake()
 
     async def until_told(self, event: str) -> None:
-        """Wait until this act's last event is shown."""
-        begun = len(self.steps)
+        """Wait until an act's last event is shown, which it may be already."""
+        self._awaited[event] += 1
         with trio.move_on_after(PATIENCE):
-            while not any(step.event == event for step in self.steps[begun:]):
+            while sum(step.event == event for step in self.steps) < self._awaited[event]:
                 await self._changed.wait()
 
 
@@ -605,6 +607,7 @@ async def _kill_the_relay(demo: Demo, stage: Silent, content: bytes) -> tuple[st
         if handed["peer"] != victim.id:
             victim.process.send_signal(signal.SIGCONT)
             await demo.until("A", "to verify the receipt", _progressed("delivered"), marks["A"])
+            await demo.until_told("receipt_verified")
             continue
         victim.doomed = True
         demo.note(victim.name, "killed", handed["message_id"])
