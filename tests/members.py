@@ -20,6 +20,7 @@ from tom_ref.effects import (
     Progress,
     Report,
     SendFrame,
+    Signalled,
     Table,
 )
 from tom_ref.frames import Address, Transport
@@ -61,6 +62,7 @@ class Computer:
         self.delivered: list[Deliver] = []
         self.progress: list[Progress] = []
         self.invitations: list[Invitation] = []
+        self.signals: list[Signalled] = []
         self.sent: list[tuple[int, bytes]] = []
         """Every frame, with the time at which it left."""
         self.node: Node | None = None
@@ -217,6 +219,8 @@ class Members:
             computer.delivered.append(effect)
         elif isinstance(effect, Progress):
             computer.progress.append(effect)
+        elif isinstance(effect, Signalled):
+            computer.signals.append(effect)
         elif isinstance(effect, Invited):
             computer.invitations.append(effect.invitation)
 
@@ -236,6 +240,10 @@ class Members:
             deadline = node.next_deadline()
             if deadline is not None and deadline <= self.now + computer.offset:
                 self.do(computer.index, Wake())
+
+    def dial(self, index: int, other: int) -> None:
+        """One computer links to another, whatever its node wants."""
+        self._dialled(index, self[other].id)
 
     def _dialled(self, index: int, node: bytes) -> None:
         other = self.by_id.get(node)

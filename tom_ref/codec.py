@@ -52,10 +52,11 @@ from tom_ref.delivery_codec import (
 )
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Frame, UnknownFrame
-from tom_ref.term_codec import LEFT, TERM, TERM_DECODERS, TERM_ENCODERS
+from tom_ref.term_codec import CONVERSATION, LEFT, TERM, TERM_DECODERS, TERM_ENCODERS
 from tom_ref.term_frames import TermFrame
 
 __all__ = [
+    "CONVERSATION",
     "CUSTODY",
     "GREASE_EXTENSION_TYPES",
     "GREASE_TYPES",

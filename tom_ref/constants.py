@@ -321,6 +321,22 @@ MAX_SIGNAL: Final = 16_384
 MAX_SIGNALS: Final = 64
 """count: the most signals that a member passes on for one neighbour in one slot."""
 
+CONVERSATION_NEED: Final = 16
+"""count: so many messages between two members within the idle time, in both directions, open a conversation
+subnet; fewer don't outlive the cost of opening and erasing it."""
+
+CONVERSATION_IDLE: Final = 600_000
+"""ms: a conversation subnet in which nothing was sent for this long is erased."""
+
+CONVERSATION_FRESH: Final = 60_000
+"""ms: a message names a conversation subnet only if the other end was heard of within this time."""
+
+MAX_CONVERSATIONS: Final = 64
+"""count: the most conversation subnets that a node takes part in at once: one with each other member."""
+
+MAX_CARRIED_CONVERSATIONS: Final = 1_024
+"""count: the most conversation subnets that a node knows at once; half of all pairs of a full subnet."""
+
 MAX_PARTICIPANTS: Final = 8
 """count: the most participants of a conversation subnet."""
 

@@ -13,6 +13,7 @@ knows nothing of the others:
 * ``congestion``: others' messages that wait for a busy link, in turns;
 * ``custody``: messages kept for absent recipients, and the receipts that take their place;
 * ``receiving``: receipts given, and the inbox;
+* ``conversation_subnets``: small subnets of members that talk much;
 * ``home``: the subnet, its present record and the vote on the next one.
 
 The caller's contract is stated in :mod:`tom_ref.effects`.  Remote input never raises: what breaks a rule
@@ -29,10 +30,12 @@ from attrs import evolve, frozen
 
 from tom_ref import codec, constants
 from tom_ref.congestion import Congestion, Waiting
+from tom_ref.conversation_subnets import ConversationSubnets
 from tom_ref.conversations import Conversations
 from tom_ref.crypto import Entropy, labelled, sha256
 from tom_ref.custody import Custody, Kept, first_ranks
 from tom_ref.directory import Directory
+from tom_ref.draft import Roles
 from tom_ref.effects import CloseLink, Effect, Event, Held, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
@@ -87,6 +90,7 @@ from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
 from tom_ref.sending import Pending, Sending
 from tom_ref.step import Step
+from tom_ref.term_frames import Conversation, ConversationEnd, Signal
 from tom_ref.timers import Timer, Timers
 from tom_ref.timing import Timing
 from tom_ref.validate import check_envelope, check_header, message_id
@@ -119,6 +123,12 @@ _MAX_QUESTIONS: Final = 64
 
 _MESH_PAUSE: Final = 1_000
 """ms between two looks at the links of the mesh, at least."""
+
+_CONVERSING: Final = frozenset({b"\x12", b"\x13"})
+"""First bytes of signals that hold a frame of a conversation subnet."""
+
+_SHOWN: Final = 4
+"""To how many neighbours at once a conversation subnet's record is shown."""
 
 _DUTY_RANKS: Final = 3
 """The ranks that a sender tries in turn (TOM-ROLES-081)."""
@@ -158,6 +168,7 @@ class Node:
         self._directory = Directory(own_id)
         self._keyring = Keyring(identity, entropy, self._timers)
         self._conversations = Conversations(identity, entropy, self._timers)
+        self._subnets = ConversationSubnets(own_id, signing_key, entropy, self._timers)
         self._timing: Final = Timing() if timing is None else timing
         eps = self._timing.eps
         self._sending = Sending(own_id, signing_key, self._timers, eps)
@@ -193,6 +204,7 @@ class Node:
             Table.CUSTODY: self._custody.restore_copy,
             Table.TOMBSTONE: self._custody.restore_tombstone,
             Table.CLOCK: self._restore_clock,
+            Table.CONVERSATION: self._subnets.restore,
         }
         for table, key, value in records:
             if table in restore:
@@ -383,6 +395,7 @@ class Node:
         self._custody.link_down(step, peer)
         if not self._neighbours.linked():
             self._alone_since = step.now
+        self._subnets.link_down(peer)
         self._sending.released_by(peer)
         self._try_waiting(step)
 
@@ -500,17 +513,103 @@ class Node:
         # Without a descriptor, at the addresses that the application named.
         self._neighbours.dial(step, peer, descriptor.addresses if descriptor else ())
 
-    def _place(self) -> tuple[bytes, int]:
+    # --- conversation subnets -----------------------------------------------------------------------------
+
+    def _on_signal(self, step: Step, frame: Signal, previous: tuple[bytes, int], data: bytes) -> None:
+        """The frame of a conversation between two without a link comes in a signal (TOM-ROLES-151)."""
+        peer = previous[0]
+        if frame.recipient != self.node_id or frame.body[:1] not in _CONVERSING:
+            self._home.on_frame(step, peer, frame, data)
+            return
+        try:
+            inner = codec.decode_frame(frame.body)
+        except ProtocolError as error:
+            step.report(Event.REFUSED, peer, None, str(error))
+            return
+        self._frames[type(inner)](self, step, inner, previous, frame.body)
+
+    def _on_conversation(
+        self, step: Step, frame: Conversation, previous: tuple[bytes, int], _: bytes
+    ) -> None:
+        try:
+            answer = self._subnets.on_conversation(step, frame, self._home.record)
+        except ProtocolError as error:
+            step.report(Event.REFUSED, previous[0], None, str(error))
+            return
+        if answer is not None:
+            self._to_others(step, answer.participants, codec.encode_frame(answer))
+
+    def _on_conversation_end(
+        self, step: Step, frame: ConversationEnd, previous: tuple[bytes, int], data: bytes
+    ) -> None:
+        if self._sending.waits_in(frame.conversation):
+            return  # It ends when what this node sent in it has arrived (TOM-ROLES-160).
+        try:
+            told = self._subnets.on_end(step, frame)
+        except ProtocolError as error:
+            step.report(Event.REFUSED, previous[0], None, str(error))
+            return
+        for peer in told:
+            self._send_to(step, peer, data)
+
+    def _to_others(self, step: Step, participants: tuple[bytes, ...], data: bytes) -> None:
+        for peer in participants:
+            if peer != self.node_id and not self._send_to(step, peer, data):
+                with contextlib.suppress(CommandError):  # It is offered again later.
+                    self._home.signal(step, peer, data)
+
+    def _talked(self, step: Step, peer: bytes, subnet: bytes, *, sent: bool) -> None:
+        """A message went to or came from a peer: it may need a subnet of its own (TOM-ROLES-156)."""
+        self._subnets.touch(step, subnet)
+        offer = self._subnets.went(peer, step.now, self._home.record, sent=sent)
+        if offer is not None:
+            self._to_others(step, offer.participants, codec.encode_frame(offer))
+
+    def _conversation_idle(self, step: Step, subnet: bytes) -> None:
+        if self._sending.waits_in(subnet):
+            self._subnets.touch(step, subnet)
+            return
+        end, told = self._subnets.idle(step, subnet)
+        if end is not None:
+            for peer in told:
+                self._send_to(step, peer, codec.encode_frame(end))
+
+    def _show_conversation(
+        self, step: Step, subnet: bytes, ways: list[tuple[bytes, int]]
+    ) -> list[tuple[bytes, int]]:
+        """Show whoever may be handed a message of a conversation subnet its record first (TOM-ROLES-159)."""
+        if not self._subnets.known(subnet):
+            return ways
+        for peer, link in ways[:_SHOWN]:
+            frame = self._subnets.untold(subnet, peer)
+            if frame is not None:
+                step.send(link, frame)
+        return ways[:_SHOWN]
+
+    def _place(self, recipient: bytes, now: int) -> tuple[bytes, int]:
         """Subnet and term of a new header (TOM-DELIVERY-004)."""
+        conversing = self._subnets.place(recipient, now)
+        if conversing is not None:
+            return conversing
         record = self._home.record
         return (self._subnet, 0) if record is None else (record.subnet, record.term)
 
-    def _ways(self, recipient: bytes, route: Route) -> list[tuple[bytes, int]]:
+    def _carriers(self, roles: Roles, header: Header) -> tuple[bytes, ...]:
+        """Who carries a message: the relays of its conversation subnet first, then who has the duty."""
+        duty = roles.duty(header.sender, header.recipient)
+        if not self._subnets.known(header.subnet):
+            return duty
+        ends = {header.sender, header.recipient}
+        drafted = tuple(node for node in roles.conversation_relays(header.subnet) if node not in ends)
+        return drafted + tuple(node for node in duty if node not in drafted)
+
+    def _ways(self, pending: Pending) -> list[tuple[bytes, int]]:
         """Whom a sender hands a message to: by duty, then any other member (TOM-ROLES-081)."""
-        roles = self._home.roles
+        roles, recipient, route = self._home.roles, pending.recipient, pending.route
         if roles is None:
             return self._neighbours.ways(recipient, route)
-        duty = roles.duty(self.node_id, recipient)
+        assert pending.header is not None, "only what is encrypted is handed over"
+        duty = self._carriers(roles, pending.header)
         others = [peer for peer in self._neighbours.linked() if peer not in duty and peer in roles.members]
         return self._neighbours.open_ways(in_order([*duty, *others], recipient, route))
 
@@ -523,7 +622,7 @@ class Node:
         if len(visited) <= _RELAYS_BEFORE:
             # The mesh says who should have a link to the recipient (TOM-ROLES-133).
             meshed = roles.meshed(header.recipient)
-            rest = [node for node in roles.duty(header.sender, header.recipient) if node != self.node_id]
+            rest = [node for node in self._carriers(roles, header) if node != self.node_id]
             order += sorted(rest, key=lambda node: node not in meshed)
         return order
 
@@ -544,7 +643,7 @@ class Node:
         """Encrypt and sign an own message once, as soon as a session or a valid descriptor allows."""
         if pending.header is not None:
             return True
-        subnet, term = self._place()
+        subnet, term = self._place(pending.recipient, step.now)
         header = Header(
             Kind.MESSAGE,
             subnet,
@@ -590,10 +689,12 @@ class Node:
             if not self._neighbours.linked():
                 self._dial_for(step, pending)
             return
-        ways = self._ways_for(step, pending)
+        assert pending.header is not None, "it was sealed"
+        ways = self._show_conversation(step, pending.header.subnet, self._ways_for(step, pending))
         relayed = any(peer != pending.recipient for peer, _ in ways)
         if relayed and not self._sending.work(step, pending, self._home.own_work()):
             return
+        self._subnets.touch(step, pending.header.subnet)
         if not self._sending.attempt(step, pending, ways):
             self._dial_for(step, pending)
             self._deposit(step, pending)
@@ -603,6 +704,8 @@ class Node:
         roles, header, message = self._home.roles, pending.header, pending.message
         if roles is None or header is None or message is None or step.now >= pending.expires_at:
             return
+        if self._subnets.known(header.subnet):
+            return  # Whoever kept it might not know the subnet any more (TOM-ROLES-162).
         keeping = [peer for peer in pending.custodians if not self._custody.silent(peer, step.now)]
         missing = roles.record.custody - len({*keeping, *pending.asked, *pending.deposited})
         ranks = (self._home.roles_of(header) or roles).duty(self.node_id, pending.recipient)
@@ -618,7 +721,7 @@ class Node:
         Enough are as many as the present record says, without those out of reach for long (TOM-PURGE-016,
         019).
         """
-        ways = self._ways(pending.recipient, pending.route)
+        ways = self._ways(pending)
         roles = self._home.roles
         if roles is None or not pending.custodians:
             return ways
@@ -635,8 +738,7 @@ class Node:
                 self._reach(step, peer)
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)
-        descriptor = self._directory.get(pending.recipient)
-        self._neighbours.dial(step, pending.recipient, descriptor.addresses if descriptor else ())
+        self._reach(step, pending.recipient)
 
     def _try_waiting(self, step: Step) -> None:
         for pending in self._sending.waiting(step.now):
@@ -683,7 +785,10 @@ class Node:
                 step.send(previous[1], receipt)
                 step.report(Event.DUPLICATE_ANSWERED, previous[0], message)
                 return
-            served = self._home.serves(frame.header.subnet)
+            header = frame.header
+            served = self._home.serves(header.subnet) or self._subnets.serves(
+                header.subnet, header.sender, header.recipient
+            )
             subnet = frame.header.subnet if served else self._subnet
             check_envelope(frame, self.node_id, previous[0], subnet, step.now, self._timing.eps)
             step.report(Event.RECEIVED, previous[0], message, f"stamps verified: {len(frame.trail)}")
@@ -708,6 +813,7 @@ class Node:
             sent_at=header.created_at,
         )
         receipt = self._receiving.accept(step, message, header, content, previous)
+        self._talked(step, header.sender, header.subnet, sent=False)
         self._home.delivered(header, frame.header_bytes, frame.signature, receipt)
         if receipt.relay != NO_NODE:
             self._judge_route(step, message, header, receipt.relay)
@@ -715,7 +821,7 @@ class Node:
 
     def _judge_route(self, step: Step, message: bytes, header: Header, relay: bytes) -> None:
         """A wrong route costs the credit and is said, never the delivery (TOM-ROLES-082, 083)."""
-        fault = self._home.route_fault(header, relay)
+        fault = None if self._subnets.known(header.subnet) else self._home.route_fault(header, relay)
         if fault is not None:
             step.report(Event.NO_CREDIT, relay, message, fault.value)
 
@@ -725,13 +831,14 @@ class Node:
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
         if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
             raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
-        if self._keeps(message, header, previous[0]):
+        if not self._subnets.known(header.subnet) and self._keeps(message, header, previous[0]):
             roles = self._home.roles_of(header)
             named = () if roles is None else first_ranks(roles, header)
             self._custody.take(step, message, frame, previous[0], named)
             return
+        self._subnets.touch(step, header.subnet)
         order = self._onward(header, visited)
-        ways = self._neighbours.open_ways(order, visited)
+        ways = self._show_conversation(step, header.subnet, self._neighbours.open_ways(order, visited))
         if self._home.roles is not None and self._neighbours.link_to(header.recipient) is None:
             self._reach(step, header.recipient)
         queues = [ways[0][0]] if ways else self._neighbours.busy_ways(order, visited)[:1]
@@ -778,6 +885,7 @@ class Node:
             delivered = self._sending.receipt(step, frame)
             if delivered is not None:
                 pending, header = delivered
+                self._talked(step, header.recipient, header.subnet, sent=True)
                 self._home.pulse.ended(step.now - pending.created_at, rerouted=pending.attempts > 1)
                 self._home.delivered(header, pending.header_bytes, pending.signature, frame)
                 if frame.relay != NO_NODE:
@@ -972,6 +1080,7 @@ class Node:
         Timer.CUSTODY: _look_at_copy,
         Timer.CUSTODY_EXPIRY: _copy_expires,
         Timer.TOMBSTONE_EXPIRY: _tombstone_expires,
+        Timer.CONVERSATION: _conversation_idle,
     }
     _frames: Final[dict[type, Callable[[Any, Step, Any, tuple[bytes, int], bytes], None]]] = {
         Envelope: _on_envelope,
@@ -983,6 +1092,9 @@ class Node:
         HoldingQuery: _on_holding_query,
         HoldingAnswer: _on_holding_answer,
         UnknownFrame: _on_unknown,
+        Signal: _on_signal,
+        Conversation: _on_conversation,
+        ConversationEnd: _on_conversation_end,
     }
 
 

@@ -170,6 +170,10 @@ class Sending:
         """Own messages that live and that no hop has at present, oldest first."""
         return [p for p in self._pending.values() if p.hop is None and now < p.expires_at]
 
+    def waits_in(self, subnet: bytes) -> bool:
+        """Whether a message that was written in a subnet has no receipt yet."""
+        return any(p.header is not None and p.header.subnet == subnet for p in self._pending.values())
+
     def unsealed_for(self, recipient: bytes, now: int) -> list[Pending]:
         """Messages for a recipient that live and are not encrypted yet."""
         return [p for p in self.waiting(now) if p.recipient == recipient and p.header is None]

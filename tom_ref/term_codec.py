@@ -863,6 +863,9 @@ def decode_invitation(data: bytes) -> Invitation:
 TERM: Final = StoredFormat("term", wire.STORED_TERM, 16 * constants.MAX_FRAME)
 """What a validator has on disk before its vote leaves (TOM-ROLES-035)."""
 
+CONVERSATION: Final = StoredFormat("conversation", wire.STORED_CONVERSATION, 2_048)
+"""A conversation subnet that a node takes part in."""
+
 LEFT: Final = StoredFormat("subnets left", wire.STORED_LEFT, 1_024)
 """The subnets that a node has left for good (TOM-ROLES-143)."""
 

@@ -45,6 +45,8 @@ class Timer(enum.StrEnum):
     """No key.  Ask again for the record, or to be admitted."""
     INVITATION_EXPIRY = "invitation_expiry"
     """Key: token.  Forget an invitation."""
+    CONVERSATION = "conversation"
+    """Key: id of a conversation subnet.  Erase it, nothing was sent in it."""
     MESH = "mesh"
     """No key.  See that the links of the mesh are held."""
     REDIAL = "redial"

@@ -636,6 +636,13 @@ STORED_LEFT: Final = Struct(
     "left" / Array(this.count, STORED_LEFT_SUBNET) * "the latest last",
 )
 
+STORED_CONVERSATION: Final = Struct(
+    "version" / Byte * "1",
+    "last" / Int64ub * "ms; when something was sent in it last",
+    "length" / Int16ub * "length of the frame",
+    "frame" / Bytes(this.length) * "the conversation's frame, signed by all",
+)
+
 STORED_SKIPPED_KEY: Final = Struct(
     "ratchet_key" / Bytes(32) * "of the chain the message belongs to",
     "number" / Int32ub * "of the message in its chain",
