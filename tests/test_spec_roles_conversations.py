@@ -1,4 +1,4 @@
-"""Conversation subnets (spec/08-roles.md): opened on need, carried by drafted relays, erased without a trace."""
+"""Conversation subnets (spec/08-roles.md): opened on need, carried by drafted relays, then forgotten."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tom_ref.frames import Envelope
 from tom_ref.identity import Identity
 from tom_ref.inputs import FrameReceived
 from tom_ref.step import Step
-from tom_ref.term_frames import Conversation, ConversationEnd
+from tom_ref.term_frames import Conversation, ConversationEnd, Signal
 from tom_ref.timers import Timer, Timers
 
 FOUR = founded(4)
@@ -390,4 +390,44 @@ def test_bad_frames_are_refused_and_said() -> None:
     members.do(0, FrameReceived(link, codec.encode_frame(other)))
     members.do(0, FrameReceived(link, codec.encode_frame(ConversationEnd(subnet, members[2].id, bytes(64)))))
     assert len(members[0].events(Event.REFUSED)) == before + 2
+    assert members[0].running._subnets.known(subnet)
+
+
+def test_signals_that_hold_no_conversation_are_refused() -> None:
+    """TOM-ROLES-151: a body that begins like one must be one; any other goes to the application."""
+    members = Members(3)
+    members.slots(4)
+    link = next(iter(members[0].links))
+    peer = members[members[0].links[link][0]].id
+    before = len(members[0].events(Event.REFUSED))
+    broken = Signal(peer, members[0].id, b"\x12 no conversation")
+    members.do(0, FrameReceived(link, codec.encode_frame(broken)))
+    assert len(members[0].events(Event.REFUSED)) == before + 1
+    members.do(0, FrameReceived(link, codec.encode_frame(Signal(peer, members[0].id, b"hello"))))
+    assert [one.body for one in members[0].signals] == [b"hello"]
+
+
+def test_an_end_is_passed_on_to_those_that_were_shown_it() -> None:
+    """TOM-ROLES-111, 160: also by a relay; and one idle moment doesn't erase what has a message waiting."""
+    members = Members(3)
+    members.slots(4)
+    chatting(members, 0, 1)
+    subnet = open_between(members, 0, 1)
+    relay = members[2].running
+    record = members[0].running._subnets._open[subnet].conversation
+    if not relay._subnets.known(subnet):
+        relay._subnets.on_conversation(Step(members.now), record, relay.home.record)
+    assert relay._subnets.untold(subnet, members[1].id) or relay._subnets.known(subnet)
+    end = ConversationEnd(subnet, members[0].id, members[0].identity.signing_key.sign(signed_end(subnet)))
+    data = codec.encode_frame(end)
+    link = next(link for link, (other, _) in members[2].links.items() if other == 0)
+    members.do(2, FrameReceived(link, data))
+    members.run(50)
+    assert not relay._subnets.known(subnet)
+    assert not members[1].running._subnets.known(subnet)
+    assert members[0].running._subnets.known(subnet)
+    members.part([0], [1, 2])
+    members.send(0, 1, b"waits")
+    step = Step(members.now)
+    members[0].running._conversation_idle(step, subnet)
     assert members[0].running._subnets.known(subnet)
