@@ -28,6 +28,7 @@ from tom_ref.inputs import FrameReceived
 from tom_ref.step import Step
 from tom_ref.term_frames import Conversation, ConversationEnd, Signal
 from tom_ref.timers import Timer, Timers
+from tom_ref.timing import Timing
 
 FOUR = founded(4)
 RECORD = FOUR.record
@@ -149,7 +150,7 @@ def test_an_offer_is_signed_and_comes_back() -> None:
     first, second, answer = opened()
     check_conversation(answer)
     subnet = conversation_id(answer)
-    assert first.place(B.node_id) == second.place(A.node_id) == (subnet, 0)
+    assert first.place(B.node_id, START) == second.place(A.node_id, START) == (subnet, 0)
     assert first.serves(subnet, A.node_id, B.node_id)
     assert not first.serves(subnet, A.node_id, C.node_id)
     assert not first.serves(b"x" * 32, A.node_id, B.node_id)
@@ -184,7 +185,7 @@ def test_a_relay_carries_within_bounds_and_writes_nothing() -> None:
     subnet = conversation_id(record_of(A, B))
     relay.touch(step, subnet)
     assert relay.known(subnet)
-    assert relay.place(A.node_id) is None
+    assert relay.place(A.node_id, START) is None
     assert changes(step) == {}
     for number in range(1, constants.MAX_CARRIED_CONVERSATIONS):
         relay._open[number.to_bytes(32, "big")] = relay._open[subnet]
@@ -228,7 +229,7 @@ def test_it_ends_when_idle_and_leaves_no_trace() -> None:
     check_end(end)
     assert changes(last) == {(Table.CONVERSATION, subnet): None}
     assert not first.known(subnet)
-    assert first.place(B.node_id) is None
+    assert first.place(B.node_id, START) is None
     assert first.timers.next_deadline() is None
     assert (first._open, first._pairs, first._traffic, first._offered) == ({}, {}, {}, {})
     step = Step(START)
@@ -252,7 +253,10 @@ def test_it_comes_back_from_the_disk() -> None:
     assert value is not None
     again = party(A)
     again.restore(subnet, value)
-    assert again.place(B.node_id) == (subnet, 0)
+    assert again.place(B.node_id, START) is None, "not before the other end is heard (TOM-ROLES-162)"
+    assert again.went(B.node_id, START, RECORD, sent=False) is None
+    assert again.place(B.node_id, START) == (subnet, 0)
+    assert again.place(B.node_id, START + constants.CONVERSATION_FRESH) is None
     assert list(again.timers.due(START + IDLE)) == [(Timer.CONVERSATION, subnet)]
     refused(Reason.BAD_VALUE, lambda: party(A).restore(b"x" * 32, value))
     end = codec.encode_frame(ConversationEnd(subnet, A.node_id, bytes(64)))
@@ -293,9 +297,9 @@ def envelopes(members: Members, subnet: bytes) -> list[int]:
 
 def open_between(members: Members, one: int, other: int) -> bytes:
     """The id of the conversation subnet that two nodes hold."""
-    place = members[one].running._subnets.place(members[other].id)
+    place = members[one].running._subnets.place(members[other].id, members.now)
     assert place is not None
-    assert members[other].running._subnets.place(members[one].id) == place
+    assert members[other].running._subnets.place(members[one].id, members.now) == place
     return place[0]
 
 
@@ -310,8 +314,8 @@ def rows(members: Members) -> list[int]:
 
 def test_two_members_that_talk_get_a_subnet_and_lose_it_when_idle() -> None:
     """TOM-ROLES-109 to 111, 156 to 161: real nodes, drafted relays, every trace erased."""
-    members = Members(6)
-    members.slots(6)
+    members = Members(6, timing=Timing.fast(3_000))
+    members.slots(2)
     chatting(members, 0, 1)
     subnet = open_between(members, 0, 1)
     assert rows(members) == [0, 1]
@@ -359,8 +363,8 @@ def test_it_is_agreed_on_without_a_link_and_survives_its_relays() -> None:
 
 def test_a_message_that_waits_keeps_it_open() -> None:
     """TOM-ROLES-160: the recipient is away for longer than the idle time, restarts, and gets it."""
-    members = Members(4)
-    members.slots(6)
+    members = Members(4, timing=Timing.fast(3_000))
+    members.slots(2)
     chatting(members, 0, 1)
     subnet = open_between(members, 0, 1)
     members.kill(1)
