@@ -321,3 +321,37 @@ def test_closing_twice_is_harmless_and_repr_shows_no_record(path: Path) -> None:
     store.close()
     with pytest.raises(StoreError):
         store.apply([put(b"k", b"v")], NOW)
+
+
+def test_the_room_of_what_was_erased_goes_back_to_the_file_system(path: Path) -> None:
+    """TOM-PURGE-038: an idle store is as small as before the messages, and no file of it has their bytes."""
+    canary = b"-canary-" * 64
+    with Store(path, NODE) as store:
+        store.apply([put(b"stays", b"1")], NOW)
+        store.checkpoint()
+        before = len(bytes_on_disk(path))
+        for turn in range(3):
+            store.apply([put(bytes([index]), canary * 40) for index in range(100)], NOW + turn)
+            store.checkpoint()
+            assert len(bytes_on_disk(path)) > before + 1_000_000
+            store.apply([erase(bytes([index])) for index in range(100)], NOW + turn)
+            store.checkpoint()
+            assert len(bytes_on_disk(path)) <= before + 2 * 4_096
+            assert b"-canary-" not in bytes_on_disk(path)
+        assert store.load() == [(Table.PENDING, b"stays", b"1")]
+
+
+def test_a_store_that_never_gave_room_back_learns_it_when_opened(path: Path) -> None:
+    """TOM-PURGE-038: the setting is made for a database that was begun without it, and nothing is lost."""
+    with Store(path, NODE) as store:
+        store.apply([put(bytes([index]), b"x" * 20_000) for index in range(50)], NOW)
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("PRAGMA journal_mode = DELETE")
+    database.execute("PRAGMA auto_vacuum = NONE")
+    database.execute("VACUUM")
+    database.close()
+    with Store(path, NODE) as store:
+        assert len(store.load()) == 50
+        store.apply([erase(bytes([index])) for index in range(50)], NOW)
+        store.checkpoint()
+        assert len(bytes_on_disk(path)) < 10 * 4_096

@@ -189,6 +189,10 @@ MAX_PENDING: Final = 4_096
 MAX_PENDING_BYTES: Final = 64 * 1_048_576
 """bytes: the most payload a node keeps for which no receipt has come; more is refused."""
 
+MAX_VERDICTS: Final = 65_536
+"""count: the most final states of its own messages that a node keeps for an application that has not taken
+them; it takes no more messages then."""
+
 MAX_IN_FLIGHT: Final = 65_536
 """count: the most messages a relay remembers the way back for; more are refused."""
 

@@ -139,6 +139,8 @@ class Custody:
     """ms: out of reach for this long is silent."""
     _copies: dict[bytes, Copy] = field(factory=dict, repr=False)
     _tombstones: dict[bytes, Tombstone] = field(factory=dict, repr=False)
+    _own: dict[int, bytes] = field(factory=dict)
+    """Own messages that were delivered, by handle."""
     _shares: dict[tuple[str, bytes], _Share] = field(factory=dict, repr=False)
     _size: int = 0
     _out_of_reach: dict[bytes, int] = field(factory=dict)
@@ -214,8 +216,8 @@ class Custody:
 
     def own_receipt(self, handle: int) -> bytes | None:
         """The receipt frame of an own message."""
-        held = (tombstone for tombstone in self._tombstones.values() if tombstone.handle == handle)
-        return next((tombstone.receipt for tombstone in held), None)
+        message = self._own.get(handle)
+        return None if message is None else self._tombstones[message].receipt
 
     def kept(self) -> tuple[Kept, ...]:
         """Everything held, by message id: to be looked at."""
@@ -509,6 +511,8 @@ class Custody:
 
     def _bury(self, message: bytes, tombstone: Tombstone) -> None:
         self._tombstones[message] = tombstone
+        if tombstone.handle != _ANOTHERS:
+            self._own[tombstone.handle] = message
         self.timers.set(Timer.TOMBSTONE_EXPIRY, message, tombstone.keep_until)
 
     def _tell(self, step: Step, message: bytes, tombstone: Tombstone) -> None:
@@ -529,7 +533,7 @@ class Custody:
 
     def forget(self, step: Step, message: bytes) -> None:
         """The end of retention is reached: erase the receipt (TOM-PURGE-035)."""
-        del self._tombstones[message]
+        self._own.pop(self._tombstones.pop(message).handle, None)
         step.erase(Table.TOMBSTONE, message)
 
 

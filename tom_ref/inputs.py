@@ -128,8 +128,15 @@ class Acknowledge:
 
 
 @frozen
+class Taken:
+    """Ask all neighbours what they have of a message; each answers with a :class:`~tom_ref.effects.Held`."""
+
+    handle: int
+
+
+@frozen
 class AskHolding:
-    """Ask every neighbour what it still has of a message; each answer is a :class:`~tom_ref.effects.Held`."""
+    """Ask all neighbours what they still have of a message; a :class:`~tom_ref.effects.Held` each."""
 
     message_id: bytes
 
@@ -203,6 +210,7 @@ NetworkInput = (
 Command = (
     SendMessage
     | Acknowledge
+    | Taken
     | AskHolding
     | AddPeer
     | SetAddresses

@@ -36,7 +36,7 @@ from tom_ref.crypto import Entropy, labelled, sha256
 from tom_ref.custody import Custody, Kept, first_ranks
 from tom_ref.directory import Directory
 from tom_ref.draft import Roles
-from tom_ref.effects import CloseLink, Effect, Event, Held, Table
+from tom_ref.effects import CloseLink, Effect, Event, Held, Progress, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
     NO_NODE,
@@ -80,6 +80,7 @@ from tom_ref.inputs import (
     SendSignal,
     SetAddresses,
     Start,
+    Taken,
     Wake,
 )
 from tom_ref.keyring import Keyring
@@ -203,6 +204,9 @@ class Node:
             Table.MEMBER: self._restore_member,
             Table.CUSTODY: self._custody.restore_copy,
             Table.TOMBSTONE: self._custody.restore_tombstone,
+            Table.VERDICT: lambda key, value: self._sending.restore_verdict(
+                value, int.from_bytes(key, "big")
+            ),
             Table.CLOCK: self._restore_clock,
             Table.CONVERSATION: self._subnets.restore,
         }
@@ -326,6 +330,7 @@ class Node:
     def _start(self, step: Step, _: Start) -> None:
         self._renew_descriptor(step)
         self._receiving.show_again(step)
+        self._say_again(step)
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)
         self._home.start(step)
@@ -334,6 +339,14 @@ class Node:
         self._tend_mesh(step)
         self._custody.start(step)
         self._try_waiting(step)
+
+    def _say_again(self, step: Step) -> None:
+        """Tell the application the final states that it has not taken, with the receipt while it is kept."""
+        for handle, state in self._sending.verdicts:
+            data = self._custody.own_receipt(handle)
+            receipt = None if data is None else codec.decode_receipt(data)
+            message = None if receipt is None else receipt.message_id
+            step.emit(Progress(handle, state, message, receipt=receipt))
 
     def _wake(self, step: Step, _: Wake) -> None:
         """Nothing but the timers, which every step fires."""
@@ -638,6 +651,10 @@ class Node:
     def _acknowledge(self, step: Step, command: Acknowledge) -> None:
         if not self._receiving.acknowledge(step, command.message_id):
             raise CommandError(Reason.BAD_VALUE, "no such message waits for an acknowledgement")
+
+    def _taken(self, step: Step, command: Taken) -> None:
+        if not self._sending.taken(step, command.handle):
+            raise CommandError(Reason.BAD_VALUE, "no final state of this message waits to be taken")
 
     def _seal(self, step: Step, pending: Pending) -> bool:
         """Encrypt and sign an own message once, as soon as a session or a valid descriptor allows."""
@@ -1062,6 +1079,7 @@ class Node:
         SendMessage: _send_message,
         Acknowledge: _acknowledge,
         AskHolding: _ask_holding,
+        Taken: _taken,
         AddPeer: _add_peer,
         SetAddresses: _set_addresses,
         Found: _found,

@@ -91,11 +91,17 @@ class Sending:
     _bytes: int = 0
     _refused: bool = False
     _last_handle: int = -1
+    _verdicts: dict[int, DeliveryState] = field(factory=dict)
+    """Final states that the application has not taken."""
 
     @property
     def writable(self) -> bool:
         """Whether another message of ordinary size would be taken."""
-        return len(self._pending) < constants.MAX_PENDING and self._bytes < constants.MAX_PENDING_BYTES
+        return (
+            len(self._pending) < constants.MAX_PENDING
+            and self._bytes < constants.MAX_PENDING_BYTES
+            and len(self._verdicts) < constants.MAX_VERDICTS
+        )
 
     @property
     def next_handle(self) -> int:
@@ -115,6 +121,7 @@ class Sending:
         if (
             len(self._pending) >= constants.MAX_PENDING
             or self._bytes + len(command.content) > constants.MAX_PENDING_BYTES
+            or len(self._verdicts) >= constants.MAX_VERDICTS
         ):
             self._refused = True
             raise CommandError(Reason.OVERLOADED, "too many messages wait for a receipt")
@@ -125,6 +132,24 @@ class Sending:
         self.store(step, pending)
         step.emit(Progress(pending.handle, DeliveryState.PENDING, None))
         return pending
+
+    def restore_verdict(self, record: bytes, handle: int) -> None:
+        """Take a final state back that the application has not taken."""
+        self._verdicts[handle] = DeliveryState(codec.VERDICT.decode(record).state)
+        self._last_handle = max(self._last_handle, handle)
+
+    @property
+    def verdicts(self) -> list[tuple[int, DeliveryState]]:
+        """Handles and final states that the application has not taken, oldest first (TOM-PURGE-005)."""
+        return sorted(self._verdicts.items())
+
+    def taken(self, step: Step, handle: int) -> bool:
+        """The application knows a final state: erase it; ``False`` when there is none."""
+        if self._verdicts.pop(handle, None) is None:
+            return False
+        step.erase(Table.VERDICT, handle.to_bytes(8, "big"))
+        self._tell_room(step)
+        return True
 
     def restore(self, record: bytes, handle: int) -> None:
         """Take a stored message back; it is tried anew."""
@@ -320,7 +345,7 @@ class Sending:
             return None
         check_receipt(receipt, pending.header, receipt.message_id)
         step.report(Event.RECEIPT_VERIFIED, receipt.recipient, receipt.message_id)
-        self._finish(step, pending)
+        self._finish(step, pending, DeliveryState.DELIVERED)
         step.emit(Progress(pending.handle, DeliveryState.DELIVERED, receipt.message_id, receipt=receipt))
         return pending, pending.header
 
@@ -336,10 +361,13 @@ class Sending:
     def expire(self, step: Step, handle: int) -> None:
         """Retention is over and no receipt was seen: nobody can take the message any more."""
         pending = self._pending[handle]
-        self._finish(step, pending)
+        self._finish(step, pending, DeliveryState.EXPIRED)
         step.emit(Progress(handle, DeliveryState.EXPIRED, pending.message))
 
-    def _finish(self, step: Step, pending: Pending) -> None:
+    def _finish(self, step: Step, pending: Pending, state: DeliveryState) -> None:
+        """Nothing of the message stays but its handle and final state, until the application has them."""
+        self._verdicts[pending.handle] = state
+        step.put(Table.VERDICT, pending.key, codec.VERDICT.encode(state=int(state)))
         del self._pending[pending.handle]
         if pending.message is not None:
             del self._by_message[pending.message]
@@ -347,10 +375,14 @@ class Sending:
         step.erase(Table.PENDING, pending.key)
         for timer in (Timer.RETRY, Timer.WORK, Timer.PENDING_ERASE, Timer.PENDING_EXPIRY):
             self.timers.cancel(timer, pending.key)
+        self._tell_room(step)
+
+    def _tell_room(self, step: Step) -> None:
         if (
             self._refused
             and len(self._pending) <= constants.MAX_PENDING // 2
             and self._bytes <= constants.MAX_PENDING_BYTES // 2
+            and len(self._verdicts) < constants.MAX_VERDICTS
         ):
             self._refused = False
             step.emit(Drained())

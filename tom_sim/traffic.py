@@ -20,7 +20,7 @@ from tom_ref.crypto import sha256, verify
 from tom_ref.effects import Change, Deliver, DeliveryState, Effect, Progress, Table
 from tom_ref.errors import ProtocolError
 from tom_ref.frames import Envelope
-from tom_ref.inputs import Acknowledge, CommandError, Route, SendMessage
+from tom_ref.inputs import Acknowledge, CommandError, Route, SendMessage, Taken
 from tom_ref.validate import retention_end, signed_receipt
 from tom_sim.promises import Observer, PromiseError
 from tom_sim.world import Host, World
@@ -109,6 +109,10 @@ class Traffic(Observer):
             self.world.feed(host, Acknowledge(message))
         except CommandError as error:
             raise PromiseError("Acknowledged", f"node {host.index} refuses to forget: {error}") from None
+
+    def _take(self, host: Host, incarnation: int, handle: int) -> None:
+        if host.node is not None and host.incarnation == incarnation:
+            self.world.feed(host, Taken(handle))
 
     # --- what the world tells -----------------------------------------------------------------------------
 
@@ -209,6 +213,8 @@ class Traffic(Observer):
             f"{name} was {message.state.name}, now {what.state.name}",
         )
         message.state = what.state
+        if what.state >= DeliveryState.DELIVERED:
+            self.world.later(0, self._take, host, host.incarnation, what.handle)
         if what.state is DeliveryState.DELIVERED:
             receipt = what.receipt
             if receipt is None:

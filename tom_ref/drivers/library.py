@@ -85,6 +85,7 @@ from tom_ref.inputs import (
     Route,
     SendMessage,
     SetAddresses,
+    Taken,
 )
 from tom_ref.invitation import invitation_from_text, invitation_to_text
 from tom_ref.node import Node, subnet_id
@@ -353,6 +354,7 @@ class OpenNode:
         self._invitations: deque[Invited] = deque()
         self._holdings: deque[Held] = deque(maxlen=MAX_HOLDINGS)
         self._deliveries: dict[int, Delivery] = {}
+        self._verdicts: dict[int, Progress] = {}
         self._by_message: dict[bytes, Delivery] = {}
         self._early: OrderedDict[bytes, list[Report]] = OrderedDict()
         self._readers: weakref.WeakSet[Reports] = weakref.WeakSet()
@@ -535,6 +537,16 @@ class OpenNode:
         self._next_handle = handle + 1
         return delivery
 
+    def verdicts(self) -> list[Progress]:
+        """Final states of messages that an earlier run sent, each told once; they are taken by this call.
+
+        A handle counts the messages of this node; ``receipt`` is there as long as it is kept.
+        """
+        told, self._verdicts = list(self._verdicts.values()), {}
+        for what in told:
+            self._take(what.handle)
+        return told
+
     # --- receiving ------------------------------------------------------------------------------------
 
     def __aiter__(self) -> Messages:
@@ -585,6 +597,8 @@ class OpenNode:
         """An own message reached a state (called by the runner)."""
         earlier = [] if what.message_id is None else self._early.pop(what.message_id, [])
         delivery = self._deliveries.get(what.handle)
+        if what.state >= DeliveryState.DELIVERED and delivery is None:
+            self._verdicts[what.handle] = what
         if delivery is None:
             return
         delivery._progressed(what, earlier)  # noqa: SLF001 - one module
@@ -592,8 +606,13 @@ class OpenNode:
             self._by_message[what.message_id] = delivery
         if delivery.finished:
             del self._deliveries[what.handle]
+            self._take(what.handle)
             if delivery.id is not None:
                 self._by_message.pop(delivery.id, None)
+
+    def _take(self, handle: int) -> None:
+        with suppress(NodeStoppedError):
+            self._runner.feed(Taken(handle))
 
     def reported(self, what: Report) -> None:
         """Something happened (called by the runner)."""

@@ -75,6 +75,7 @@ from tom_ref.inputs import (
     Route,
     SendMessage,
     Start,
+    Taken,
     Wake,
 )
 from tom_ref.link import Link, LinkClosed, LinkFrame, LinkMeasured, LinkOpened
@@ -503,10 +504,16 @@ class Simulation:
         except CommandError as error:
             self._fail(f"an acknowledgement was refused: {error}")
 
+    def _take(self, host: _Host, incarnation: int, handle: int) -> None:
+        if host.node is not None and host.incarnation == incarnation:
+            self._feed(host, Taken(handle))
+
     def _progressed(self, host: _Host, what: Progress) -> None:
         message = host.handles[what.handle]
         self._require(what.state >= message.state, f"{message.state.name} became {what.state.name}")
         message.state = what.state
+        if what.state >= DeliveryState.DELIVERED:
+            self._later(0, partial(self._take, host, host.incarnation, what.handle))
         if what.state is DeliveryState.DELIVERED:
             receipt = what.receipt
             self._require(receipt is not None, "delivered without a receipt")

@@ -7,7 +7,8 @@ What the database promises
   on the disk when it returns (write-ahead log, ``synchronous=FULL``).
 - Erased and overwritten bytes are zeroed in the database (``secure_delete``).  Their last trace is the
   write-ahead log; :meth:`Store.checkpoint` ends it.  Whoever runs a store calls that at most a second after a
-  commit, so that keys and messages are gone when the protocol says they are.  What a disk keeps below
+  commit, so that keys and messages are gone when the protocol says they are; it also gives the room of what
+  was erased back to the file system, so that an idle node's store doesn't grow.  What a disk keeps below
   its file system (worn blocks, snapshots, backups) is out of any program's reach.
 - The secret is not in here.  **Never put back an old copy of a store**: it would use message keys a second
   time.  Losing the store is harmless by comparison; the secret file alone is what a backup needs.  A copy
@@ -48,6 +49,9 @@ SCHEMA_VERSION: Final = 1
 
 APPLICATION_ID: Final = int.from_bytes(b"ToM1", "big")
 """What ``application_id`` holds: marks the file as a store of ToM."""
+
+_INCREMENTAL: Final = 2
+"""The setting of ``auto_vacuum`` with which free pages are given back on request."""
 
 Record = tuple[Table, bytes, bytes]
 """Table, key, value."""
@@ -174,13 +178,16 @@ class Store:
         self._residue = True
 
     def checkpoint(self) -> None:
-        """Move the write-ahead log into the database and cut it to nothing.
+        """Give back free pages, move the write-ahead log into the database and cut it to nothing.
 
-        After this neither file holds bytes that were erased or overwritten.  Raises :class:`StoreError`.
+        After this neither file holds bytes that were erased or overwritten, or room for them (TOM-PURGE-038).
+        Raises :class:`StoreError`.
         """
         if not self._residue or self.path is None:
             return
         try:
+            # As a script: a statement without columns would be stepped once, and give back one page.
+            self._database.executescript("PRAGMA incremental_vacuum")
             blocked, _, _ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
             raise self._translated(error) from error
@@ -262,6 +269,9 @@ class Store:
             raise StoreMismatchError(
                 f"The store {self._name} has version {version}; this program knows version {SCHEMA_VERSION}."
             )
+        if empty or execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            execute("PRAGMA auto_vacuum = INCREMENTAL")
+            execute("VACUUM")  # Without it the setting has no effect on a database that has pages already.
         if self.path is not None:
             mode = execute("PRAGMA journal_mode = WAL").fetchone()[0]
             if mode != "wal":
