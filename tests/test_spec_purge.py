@@ -479,14 +479,35 @@ def test_only_what_was_asked_about_is_kept() -> None:
     """TOM-PURGE-014: without the question it is transit, and refused where there is no way."""
     net = home()
     net.stop("B")
+    net.cut("C", "D")
+    net.cut("C", "E")
     envelope = envelope_for(net, "A", "B", "C")
     message = message_id(envelope.header_bytes)
-    effects = hand(net, "C", "A", envelope)
-    sent = [codec.decode_frame(e.data) for e in effects if isinstance(e, SendFrame)]
+    assert Refusal(message, "no_route") in answers(hand(net, "C", "A", envelope))
     assert copies(net, "C") == []
-    assert not any(isinstance(frame, TrailReport) and frame.trail == envelope.trail for frame in sent)
     deposit(net, "C", "A", envelope)
     assert TrailReport(message, envelope.trail) in answers(hand(net, "C", "A", envelope))
+
+
+def test_a_rank_that_has_handed_it_on_is_not_asked_twice_in_a_round() -> None:
+    """TOM-PURGE-016, 019: it says that it is in transit there; the next rank is asked instead."""
+    net = home("A", "B", "C", "D", "E", "F")
+    message, order = absent(net)
+    first = order[0]
+    copy = net[first].node._custody._copies[message]
+    other = next(name for name in order[2:])
+    copy.asked.add(net[other].id)
+    hand(net, first, other, HoldingAnswer(message, Holding.PASSAGE, 5))
+    assert net[other].id in copy.declined
+    pending = net["A"].node._sending.by_message(message)
+    assert pending is not None
+    pending.custodians = ()
+    pending.asked.add(net[other].id)
+    said = answers(hand(net, "A", other, HoldingAnswer(message, Holding.PASSAGE, 5)))
+    assert HoldingQuery(message) in said
+    pending.asked.add(net[other].id)
+    hand(net, "A", other, HoldingAnswer(message, Holding.COPY, 5))
+    assert pending.custodians == (net[other].id,)
 
 
 def test_a_trail_that_is_as_long_as_it_may_be_is_not_kept() -> None:
@@ -628,7 +649,7 @@ def test_expired_is_said_at_the_end_of_retention_and_again_until_taken() -> None
 
 
 def test_untaken_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """TOM-PURGE-005, 015: an application that never takes them is refused more messages, and told when to go on."""
+    """TOM-PURGE-005, 015: who never takes them is refused more messages, and told when to go on."""
     monkeypatch.setattr(constants, "MAX_VERDICTS", 1)
     net = home("A", "B", "C")
     handle = net.send("A", "B")

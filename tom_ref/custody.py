@@ -219,6 +219,11 @@ class Custody:
         message = self._own.get(handle)
         return None if message is None else self._tombstones[message].receipt
 
+    @property
+    def last_own(self) -> int:
+        """The highest handle of an own message whose receipt is kept; -1 for none."""
+        return max(self._own, default=-1)
+
     def kept(self) -> tuple[Kept, ...]:
         """Everything held, by message id: to be looked at."""
         copies = [
@@ -441,6 +446,8 @@ class Custody:
         copy.asked.discard(peer)
         if answer.holding is Holding.COPY:
             copy.confirmed.add(peer)
+        elif answer.holding is Holding.PASSAGE:
+            copy.declined.add(peer)
         elif answer.holding is Holding.NOTHING and peer != copy.header.sender:
             self._hand_over(step, copy, peer, link)
 

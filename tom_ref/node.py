@@ -215,6 +215,7 @@ class Node:
                 restore[table](key, value)
             else:
                 self._home.restore(table, key, value)
+        self._sending.skip_to(self._custody.last_own)
 
     def _restore_member(self, key: bytes, value: bytes) -> None:
         self._stored_members[key] = self._directory.restore(value)
@@ -1031,6 +1032,9 @@ class Node:
             self._sending.kept_by(step, pending, previous[0])
         elif frame.holding is Holding.NOTHING:
             self._sending.deposit(step, pending, *previous)
+        else:
+            pending.declined.add(previous[0])
+            self._deposit(step, pending)
 
     def _on_descriptor_query(
         self, step: Step, frame: DescriptorQuery, previous: tuple[bytes, int], _: bytes

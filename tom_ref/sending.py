@@ -138,6 +138,10 @@ class Sending:
         self._verdicts[handle] = DeliveryState(codec.VERDICT.decode(record).state)
         self._last_handle = max(self._last_handle, handle)
 
+    def skip_to(self, handle: int) -> None:
+        """Use no handle up to this one again."""
+        self._last_handle = max(self._last_handle, handle)
+
     @property
     def verdicts(self) -> list[tuple[int, DeliveryState]]:
         """Handles and final states that the application has not taken, oldest first (TOM-PURGE-005)."""
