@@ -9,7 +9,7 @@ This slice decides and keeps; whom a node is linked to it is told by :class:`Rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -288,19 +288,16 @@ class Custody:
 
     def check_room(self, header: Header, size: int, depositor: bytes) -> None:
         """Refuse rather than evict: ``overloaded`` beyond any bound (TOM-PURGE-015, 044)."""
-        if (
-            self.full
-            or len(self._copies) >= constants.MAX_CUSTODY
-            or self._size + size > constants.MAX_CUSTODY_BYTES
-        ):
-            raise ProtocolError(Reason.OVERLOADED, "no room for another copy")
-        for kind, node in (("recipient", header.recipient), ("depositor", depositor)):
-            share = self._shares.get((kind, node), _Share())
-            if (
-                share.count >= constants.MAX_CUSTODY_SHARE
-                or share.size + size > constants.MAX_CUSTODY_SHARE_BYTES
-            ):
-                raise ProtocolError(Reason.OVERLOADED, f"too much is kept for this {kind}")
+        shares = {
+            kind: self._shares.get((kind, node), _Share())
+            for kind, node in (("recipient", header.recipient), ("depositor", depositor))
+        }
+        check_bounds(
+            len(self._tombstones),
+            (len(self._copies), self._size),
+            {kind: (share.count, share.size) for kind, share in shares.items()},
+            size,
+        )
 
     def expects(self, message: bytes, peer: bytes) -> bool:
         """Whether a neighbour asked about a message before it handed it over (TOM-PURGE-014)."""
@@ -542,6 +539,25 @@ class Custody:
         """The end of retention is reached: erase the receipt (TOM-PURGE-035)."""
         self._own.pop(self._tombstones.pop(message).handle, None)
         step.erase(Table.TOMBSTONE, message)
+
+
+def check_bounds(
+    receipts: int, copies: tuple[int, int], shares: Mapping[str, tuple[int, int]], size: int
+) -> None:
+    """Whether one more copy of ``size`` bytes fits; ``copies`` and ``shares`` are counts and bytes.
+
+    Raises ``ProtocolError`` (``overloaded``): nothing ever makes room (TOM-PURGE-015, 044).
+    """
+    count, total = copies
+    if (
+        receipts + count >= constants.MAX_TOMBSTONES
+        or count >= constants.MAX_CUSTODY
+        or total + size > constants.MAX_CUSTODY_BYTES
+    ):
+        raise ProtocolError(Reason.OVERLOADED, "no room for another copy")
+    for kind, (held, held_size) in shares.items():
+        if held >= constants.MAX_CUSTODY_SHARE or held_size + size > constants.MAX_CUSTODY_SHARE_BYTES:
+            raise ProtocolError(Reason.OVERLOADED, f"too much is kept for this {kind}")
 
 
 def first_ranks(roles: Roles, header: Header) -> tuple[bytes, ...]:
