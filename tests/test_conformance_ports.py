@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from conformance.protocol import Kind, Reply
 from conformance.runner import run
 from conformance.selftest import InProcess
 from conformance.sources import kept
+from conformance.suite import requirements
 
 REFERENCE = f"{sys.executable} -m conformance.adapters.python"
 
@@ -152,3 +154,50 @@ def test_the_command_compares(capsys: pytest.CaptureFixture[str]) -> None:
     assert "again: tom-conformance diff --seed 1" in capsys.readouterr().out
     assert cli.main(["diff", REFERENCE, f"{sys.executable} -c pass"]) == 3
     assert cli.main(["diff", REFERENCE, f"{sys.executable} -m conformance.broken nameless"]) == 3
+
+
+# --- pytest, and the recorded self-test -------------------------------------------------------------------
+
+
+def pytest_run(tmp_path: Path, port: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Another pytest, in a folder of its own."""
+    return subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-p",
+                "conformance.pytest_plugin",
+                "-p",
+                "no:cacheprovider",
+            ),
+            *("--rootdir", str(tmp_path), "-c", "/dev/null", "--tom-port", port, "--tom-profile", "smoke"),
+            *words,
+            str(tmp_path),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_plugin_shows_each_case_as_a_test(tmp_path: Path) -> None:
+    done = pytest_run(tmp_path, REFERENCE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "11 passed" in done.stdout
+    done = pytest_run(tmp_path, f"{sys.executable} -m conformance.broken accepts-the-refused")
+    assert done.returncode == 1
+    assert "TOM-WIRE-005" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_recorded_self_test_is_of_these_ports() -> None:
+    """The table of the documentation site; `tom-conformance selftest --report conformance/selftest.json`."""
+    recorded = json.loads((Path(init.__file__).parent / "selftest.json").read_text(encoding="utf-8"))
+    assert {one["name"] for one in recorded["broken"]} == set(BROKEN)
+    assert all(one["caught"] for one in recorded["broken"])
+    assert recorded["not_killed"] == []
+    assert set(recorded["mutants"]) <= set(requirements())

@@ -30,6 +30,9 @@ from tom_ref.frames import (
     Extension,
     HandshakePayload,
     Header,
+    Holding,
+    HoldingAnswer,
+    HoldingQuery,
     Kind,
     Ping,
     Pong,
@@ -343,6 +346,8 @@ def _frames(made: _Made) -> dict[str, Any]:
         ),
         "conversation_end": ConversationEnd(octets(), octets(), octets(64)),
         "signal": Signal(octets(), octets(), octets(20)),
+        "holding_query": HoldingQuery(octets()),
+        "holding_answer": HoldingAnswer(octets(), Holding.COPY, made.moment()),
         "vitals_report": VitalsReport(octets(), number(0, 2**40), octets(), octets(), COUNTS, octets(64)),
     }
 
