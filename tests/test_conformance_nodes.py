@@ -137,6 +137,22 @@ def test_hostile_frames_are_refused_with_the_code_of_their_rule() -> None:
     assert all(len(one) == 1 for one in codes.values()), codes
 
 
+def test_a_prekey_that_is_over_begins_no_session() -> None:
+    """TOM-SESSION-013."""
+    assert "01" not in flat(frames("node-stale-prekey"))
+    assert [look["pending"] for look in looks("node-stale-prekey")] == [1]
+
+
+def test_a_copy_has_no_sessions() -> None:
+    """TOM-SESSION-038."""
+    assert [look["sessions"] for look in looks("node-copied")] == [1, 0]
+
+
+def test_what_does_not_open_changes_nothing() -> None:
+    """TOM-SESSION-032: the next message of the session still opens."""
+    assert shown("node-unopened") == [False, False]
+
+
 def test_a_node_asks_for_a_descriptor_and_then_sends() -> None:
     """TOM-DELIVERY-056."""
     assert 4 in flat(states("node-asks"))

@@ -16,7 +16,7 @@ from tom_ref.crypto import Secret32
 from tom_ref.identity import Identity
 from tom_ref.node import subnet_id
 from tom_ref.validate import check_envelope, check_receipt, message_id
-from tools.vectors import delivery, link, session
+from tools.vectors import delivery, link, linkscript, session
 
 Computation = Callable[[Any], dict[str, Any]]
 unhex: Final = bytes.fromhex
@@ -169,6 +169,7 @@ COMPUTATIONS: Final[dict[str, Computation]] = {
     "link-records": link.records,
     "link-clock": link.clock,
     "link-choice": link.choice,
+    "link-script": linkscript.script,
     "x3dh-initiator": session.x3dh_initiator,
     "x3dh-responder": session.x3dh_responder,
     "session-id": session.session_id,

@@ -9,7 +9,7 @@ from typing import Final
 from conformance.case import Case, Expect, Polarity, Step, ok, reject
 from conformance.plain import plain
 from conformance.protocol import Kind
-from tom_ref import codec
+from tom_ref import codec, constants
 from tom_ref.crypto import labelled
 from tom_ref.frames import DescriptorQuery
 from tom_ref.term_frames import NO_TERM, RecordQuery
@@ -21,6 +21,8 @@ _HELLO: Final = {
     "limits": {"$any": True},
     "port": {"$any": True},
 }
+
+_IGNORED: Final = {"is": "UnknownFrame", "type": 0xFF, "body": {"$any": True}}
 
 
 def cases(seed: str) -> Iterator[Case]:
@@ -80,6 +82,24 @@ def cases(seed: str) -> Iterator[Case]:
         Step("codec.decode", {"format": "frame", "bytes": query.hex() + "00"}, reject("trailing_bytes")),
         "smoke-decode",
     )
+
+    yield Case(
+        "hand-frame-largest",
+        1,
+        ("TOM-WIRE-020",),
+        Polarity.POSITIVE,
+        "an ignored frame of 1,065,216 bytes",
+        (_large(constants.MAX_FRAME, ok({"value": _IGNORED})),),
+    )
+    yield Case(
+        "hand-frame-too-large",
+        1,
+        ("TOM-WIRE-020", "TOM-WIRE-003"),
+        Polarity.NEGATIVE,
+        "one byte more",
+        (_large(constants.MAX_FRAME + 1, reject("too_large")),),
+        pair="hand-frame-largest",
+    )
     text = f"ToM/1 {chance.randrange(10**6)}"
     yield _positive(
         "smoke-labelled",
@@ -87,6 +107,10 @@ def cases(seed: str) -> Iterator[Case]:
         "computes something",
         Step("crypto.labelled", {"label": text, "parts": []}, ok({"encoded": labelled(text).hex()})),
     )
+
+
+def _large(size: int, expect: Expect) -> Step:
+    return Step("codec.decode", {"format": "frame", "bytes": "ff" * size}, expect)
 
 
 def _decode(data: bytes, value: object) -> Step:

@@ -123,7 +123,7 @@ class Stage:
         self.steps.append(Step("node.inspect", {"h": {"$ref": self._handle}}, ok(seen)))
         return seen
 
-    def restart(self) -> None:
+    def restart(self, *, copied: bool = False) -> None:
         """The port's node ends and begins again from its disk; its wires are gone."""
         held = self.held[self.port]
         number = len(self.steps)
@@ -132,11 +132,15 @@ class Stage:
         )
         self.steps.append(Step("node.free", {"h": {"$ref": self._handle}}, ok({})))
         self._handle = f"h{number}"
-        given = {"snapshot": {"$ref": f"s{number}"}, "now": self.now}
+        given: dict[str, Any] = {"snapshot": {"$ref": f"s{number}"}, "now": self.now}
+        config = {"restored_copy": True} if copied else {}
+        if config:
+            given["config"] = config
         made = ok({"h": {"$bind": self._handle}, "node_id": held.node.node_id.hex()})
         self.steps.append(Step("node.restore", given, made))
         snapshot(held)
         again = {**held.given, "now": self.now, "draws_made": held.entropy.counts}
+        again["config"] = {**held.given["config"], **config}
         self.held[self.port] = Held(again, held.disk)
         for link, ends in list(self.wires.items()):
             if self.port in ends:
@@ -433,6 +437,9 @@ def _refused(stage: Stage) -> None:
     "TOM-DELIVERY-051",
     "TOM-DELIVERY-057",
     "TOM-PURGE-004",
+    "TOM-PURGE-005",
+    "TOM-PURGE-018",
+    "TOM-PURGE-034",
     "TOM-NOTATION-007",
 )
 def _expires(stage: Stage) -> None:
@@ -648,13 +655,15 @@ def _header(stage: Stage, sender: str, recipient: str, **changes: Any) -> Header
     return evolve(header, **changes)
 
 
-def _envelope(stage: Stage, header: Header, signer: str, hop: str, to: str = "") -> bytes:
+def _envelope(
+    stage: Stage, header: Header, signer: str, hop: str, to: str = "", *, body: bytes = bytes(20)
+) -> bytes:
     data = codec.encode_header(header)
     target = stage.id(to or stage.port)
     stamp = signed_stamp(message_id(data), None, stage.now, target)
     trail = (Stamp(stage.now, target, stage.sign(hop, stamp)),)
     signature = stage.sign(signer, signed_header(data))
-    return codec.encode_frame(Envelope(header, data, signature, 0, trail, bytes(20)))
+    return codec.encode_frame(Envelope(header, data, signature, 0, trail, body))
 
 
 def _hostile(name: str, rule: str, about: str, make: Callable[[Stage], bytes]) -> None:
@@ -799,6 +808,98 @@ def _dial_failed(stage: Stage) -> None:
     stage.do("A", AddPeer(stage.id("C"), (Address(Transport.TCP, "192.0.2.1:1"),), relay=True))
     stage.do("A", DialFailed(stage.id("C")))
     stage.wait(1_000)
+
+
+@_scene("two descriptors of one moment are dated one after the other", "A", "TOM-ID-036")
+def _two_descriptors(stage: Stage) -> None:
+    stage.link("A", "B")
+    for last in (9, 8):
+        stage.do("A", SetAddresses((Address(Transport.TCP, f"192.0.2.{last}:7700"),)))
+
+
+@_scene("a second receipt for a message is ignored", "A", "TOM-PURGE-026", pair="node-sends")
+def _second_receipt(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inject(link, _receipt(stage, envelope, "B"))
+    stage.inspect()
+
+
+@_scene("a receipt after the end of retention is ignored", "A", "TOM-PURGE-026", pair="node-expires")
+def _late_receipt(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    stage.lost.add("B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    frame = _receipt(stage, envelope, "B")
+    stage.now += TTL + EPS2
+    stage.inject(link, frame)
+    stage.inspect()
+
+
+@_scene(
+    "what the sender signed but nobody can open changes no session",
+    "B",
+    "TOM-SESSION-032",
+    "TOM-NOTATION-014",
+    pair="node-receives",
+)
+def _unopened(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.lost.add("B")
+    sent = codec.decode_envelope(stage.send(route=Route.DIRECT_FIRST))
+    stage.run()
+    payload = sent.payload[:-1] + bytes((sent.payload[-1] ^ 1,))
+    header = _header(stage, "A", "B", payload_length=len(payload), payload_hash=sha256(payload))
+    stage.inject(link, _envelope(stage, header, "A", "A", body=payload))
+    stage.inspect()
+    stage.lost.clear()
+    stage.wait(2_000)
+
+
+@_scene(
+    "a session that the node began isn't begun by its peer",
+    "A",
+    "TOM-SESSION-036",
+    pair="node-converses-a",
+)
+def _own_session(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    sent = codec.decode_envelope(stage.send(route=Route.DIRECT_FIRST))
+    stage.run()
+    header = _header(
+        stage,
+        "B",
+        "A",
+        payload_length=len(sent.payload),
+        payload_hash=sha256(sent.payload),
+    )
+    frame = codec.decode_envelope(_envelope(stage, header, "B", "B", body=sent.payload))
+    stage.inject(link, codec.encode_frame(frame))
+    stage.inspect()
+
+
+@_scene("no session is begun with a prekey that is over", "A", "TOM-SESSION-013", pair="node-sends")
+def _stale_prekey(stage: Stage) -> None:
+    stage.cut(stage.link("A", "B"))
+    stage.now += constants.PREKEY_VALIDITY + 1
+    stage.link("A", "C")
+    stage.lost.add("C")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.inspect()
+
+
+@_scene("sessions don't survive a restore from a copy", "A", "TOM-SESSION-038")
+def _copied(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.inspect()
+    stage.restart(copied=True)
+    stage.inspect()
 
 
 def _restored(seed: str) -> Iterator[Case]:

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 
 from conformance.adapters.python import FORMATS
 from conformance.case import Case, Polarity, Step, ok, reject
-from conformance.declared import Span, frame_types, spans
+from conformance.declared import DECLARED, Span, frame_types, spans
 from conformance.plain import plain
 from tom_ref import codec, constants, term_codec, term_frames
 from tom_ref.crypto import sha256
@@ -129,6 +129,14 @@ RULE_OF_FIELD: Final[Mapping[tuple[str, str, str], str]] = {
     ("address", "transport", "unknown_kind"): "TOM-WIRE-016",
     ("session_regular", "suite", "unknown_kind"): "TOM-WIRE-060",
     ("session_initial", "suite", "unknown_kind"): "TOM-WIRE-060",
+    ("holding_answer", "holding", "bad_value"): "TOM-PURGE-046",
+    ("holding_answer", "until", "bad_value"): "TOM-PURGE-046",
+    ("block_header", "record", "bad_value"): "TOM-ROLES-125",
+    ("block_header", "evidence", "bad_value"): "TOM-ROLES-125",
+    **{
+        ("vitals_counts", field.name, "bad_value"): "TOM-VITALS-003"
+        for field in DECLARED["vitals_counts"].subcons
+    },
     ("member", "absent", "bad_value"): "TOM-ROLES-005",
     ("member", "weight", "bad_value"): "TOM-ROLES-005",
     ("member", "next_weight", "bad_value"): "TOM-ROLES-005",
@@ -428,6 +436,7 @@ def _changes(base: Base) -> Iterator[Change]:
     yield from _cuts(data, fields)
     yield from _extensions(data)
     yield from _integers(data, fields)
+    yield from _named(data, fields)
 
 
 def _cuts(data: bytes, fields: list[Span]) -> Iterator[Change]:
@@ -480,6 +489,17 @@ def _integers(data: bytes, fields: list[Span]) -> Iterator[Change]:
                     span,
                     loose=span.measures,
                 )
+
+
+def _named(data: bytes, fields: list[Span]) -> Iterator[Change]:
+    """A block that names only one of record and evidence."""
+    for span in fields:
+        if span.structure == "block_header" and span.field in {"record", "evidence"}:
+            raw = data[span.offset : span.offset + span.size]
+            other = bytes(span.size) if any(raw) else b"\x01" * span.size
+            changed = data[: span.offset] + other + data[span.offset + span.size :]
+            about = f"{span.path} is named alone" if any(other) else f"{span.path} isn't named"
+            yield Change(f"{_slug(span)}-alone", about, changed, lambda code: code == "bad_value", span)
 
 
 def _slug(span: Span) -> str:
