@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vector_replay import Replay
-from tools.vectors import _roles
+from tools.vectors import _moves, _roles
 
 REPLAY: dict[str, Replay] = {
     "roles-record": _roles.read_record,
@@ -26,4 +26,8 @@ REPLAY: dict[str, Replay] = {
     "roles-clock": _roles.clocked,
     "roles-route": _roles.routed,
     "roles-gossip": _roles.passed_on,
+    "roles-moved": _moves.moved,
+    "roles-met": _moves.met,
+    "roles-conversation": _moves.conversed,
+    "roles-conversation-end": _moves.ended,
 }
