@@ -30,11 +30,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tom_cli import demo as demonstration
-from tom_cli import sim, subnet
+from tom_cli import purge, sim, subnet
 from tom_cli.dump import Row, dump
 from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
-from tom_ref.constants import DEFAULT_TTL, MAX_CONTENT, MAX_TTL
+from tom_ref.constants import DEFAULT_TTL, KEY_BYTES, MAX_CONTENT, MAX_TTL
 from tom_ref.crypto import Secret32
 from tom_ref.drivers import control, library, secret_file
 from tom_ref.drivers.errors import AddressError, ControlError, NotDelivered, UnreachableError
@@ -466,6 +466,39 @@ def status(
         tell_json(**known)
     else:
         out().print(render(known, time.time_ns() // 1_000_000))
+    return 0
+
+
+@app.command(
+    name="purge-audit",
+    help_epilogue=_examples("tom purge-audit 7a31…", "tom purge-audit 7a31… --json -i carol.tom"),
+)
+def purge_audit(
+    message: str,
+    /,
+    *,
+    wait: Annotated[float, Parameter(help="How long to wait for answers, in seconds.")] = 3.0,
+    identity: IdentityPath = None,
+    json_: AsJson = False,
+) -> int:
+    """Show what this identity's running node and its neighbours still hold of a message, and why.
+
+    ``message`` is the message's id in hex, as tom send shows it. Nodes tell only the message's sender, its
+    recipient and its holders.
+    """
+    try:
+        known = len(bytes.fromhex(message)) == KEY_BYTES
+    except ValueError:
+        known = False
+    if not known:
+        raise UsageError("A message id is 64 hexadecimal digits, as tom send --json shows it.")
+    milliseconds = int(wait * 1000)
+    asked = {"do": "holding", "message_id": message.lower(), "wait": milliseconds}
+    held = _run_for(subnet.request, _identity_path(identity), **asked)["holdings"]
+    if json_:
+        tell_json(message_id=message.lower(), holdings=purge.explained(held))
+    else:
+        out().print(purge.render(held, time.time_ns() // 1_000_000))
     return 0
 
 

@@ -5,6 +5,8 @@ answer that ends has ``ok`` in its last line.  Requests:
 
 * ``{"do": "status"}`` → ``status``, the document of :func:`status_document`;
 * ``{"do": "invite", "valid_for": ms}`` → ``invitation``;
+* ``{"do": "holding", "message_id": hex, "wait"?: ms}`` → ``holdings``: what this node and its neighbours
+  still have of a message, and until when;
 * ``{"do": "join", "invitation": text}``, ``{"do": "leave"}``;
 * ``{"do": "send", "to", "content", "ttl"?, "route"?}`` → a line with ``step`` for each step of the
   message's journey, then its final ``state``.  Bytes are lowercase hex, times ms;
@@ -32,7 +34,7 @@ from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import MAX_CONTENT
 from tom_ref.draft import Roles
 from tom_ref.drivers.errors import AddressError, ControlError, DriverError
-from tom_ref.effects import Progress, Report
+from tom_ref.effects import Held, Progress, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
 from tom_ref.home import HomeStatus
 from tom_ref.inputs import CommandError
@@ -42,6 +44,9 @@ MAX_LINE: Final = 2 * MAX_CONTENT + 65_536
 
 MAX_CLIENTS: Final = 16
 """count: the most connections that are served at once; more are closed."""
+
+MAX_HOLDING_WAIT: Final = 60_000
+"""ms: the longest that a question about what is held waits for answers."""
 
 PATIENCE: Final = 10.0
 """s: a connection that asks nothing for this long is closed."""
@@ -73,6 +78,10 @@ class Steerable(Protocol):
 
     async def invite(self, *, valid_for: int = ...) -> str:
         """Make an invitation."""
+        ...
+
+    async def holdings(self, message_id: bytes, *, wait: int = ...) -> list[Held]:
+        """What this node and its neighbours still have of a message."""
         ...
 
     def join(self, invitation: str) -> None:
@@ -316,6 +325,8 @@ async def _carry_out(node: Steerable, request: dict[str, Any], lines: _Lines) ->
             valid_for = _take(request, "valid_for", int, optional=True)
             given = {} if valid_for is None else {"valid_for": valid_for}
             await tell(ok=True, invitation=await node.invite(**given))
+        case "holding":
+            await _holding(node, request, tell)
         case "join":
             node.join(_take(request, "invitation", str))
             await tell(ok=True)
@@ -327,7 +338,28 @@ async def _carry_out(node: Steerable, request: dict[str, Any], lines: _Lines) ->
         case "receive":
             await _receive(node, lines)
         case _:
-            raise ProtocolError(Reason.BAD_VALUE, "do is status, invite, join, leave, send or receive")
+            known = "status, invite, holding, join, leave, send or receive"
+            raise ProtocolError(Reason.BAD_VALUE, f"do is {known}")
+
+
+async def _holding(node: Steerable, request: dict[str, Any], tell: Callable[..., Awaitable[None]]) -> None:
+    try:
+        message = bytes.fromhex(_take(request, "message_id", str))
+    except ValueError:
+        raise ProtocolError(Reason.BAD_TEXT, "message_id is lowercase hex") from None
+    wait = _take(request, "wait", int, optional=True)
+    held = await node.holdings(message, **({} if wait is None else {"wait": min(wait, MAX_HOLDING_WAIT)}))
+    await tell(ok=True, holdings=[holding_document(one) for one in held])
+
+
+def holding_document(held: Held) -> dict[str, Any]:
+    """What one node says that it has of a message, for programs."""
+    return {
+        "node": node_id_to_text(held.peer),
+        "message_id": held.message_id.hex(),
+        "holding": held.holding.name.lower(),
+        "until": held.until,
+    }
 
 
 async def _receive(node: Steerable, lines: _Lines) -> None:

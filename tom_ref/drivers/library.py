@@ -77,6 +77,7 @@ from tom_ref.identity import Identity, new_secret
 from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
+    AskHolding,
     CommandError,
     Found,
     JoinSubnet,
@@ -102,6 +103,9 @@ SHUTDOWN_TIME: Final = 2.0
 
 MAX_JOURNEY: Final = 512
 """count: the most steps of one message's journey that are kept."""
+
+HOLDING_WAIT: Final = 3_000
+"""ms: how long a question about what is held waits for answers where nothing else is said."""
 
 MAX_HOLDINGS: Final = 1_024
 """count: the most answers to questions about what is held that are kept."""
@@ -460,6 +464,22 @@ class OpenNode:
             self._check_running()
             await self._home_signal.wait()
         return self.status()
+
+    async def holdings(self, message_id: bytes, *, wait: int = HOLDING_WAIT) -> list[Held]:
+        """What this node and its neighbours say that they still have of a message, its own word first.
+
+        Waits until every neighbour has answered, at most ``wait`` ms.  A node tells only the message's two
+        ends and those it counts as its holders; to all others it has nothing (TOM-PURGE-047).
+        """
+        self._check_running()
+        self._holdings.clear()
+        self._runner.feed(AskHolding(message_id))
+        found: dict[bytes, Held] = {}
+        with trio.move_on_after(wait / 1000):
+            while len(found) <= len(self._linked):
+                await trio.sleep(0.01)
+                found |= {held.peer: held for held in self._holdings if held.message_id == message_id}
+        return sorted(found.values(), key=lambda held: (held.peer != self.node_id, held.peer))
 
     # --- sending --------------------------------------------------------------------------------------
 
