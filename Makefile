@@ -93,6 +93,10 @@ fuzz: $(SETUP) ## Fuzz every parser (FUZZ_SECONDS=60)
 bench: $(SETUP) ## Measure the codec, the cryptography and the links
 	@$(PY) bench/run.py
 
+.PHONY: conformance
+conformance: $(SETUP) ## Hold the reference to the conformance suite, and the suite to what is broken
+	@$(PY) -m conformance selftest
+
 # Models: model-check, model-check-deep, apalache.
 -include tla/tla.mk
 
