@@ -88,6 +88,13 @@ def exclusions() -> Mapping[str, str]:
 
 
 @functools.cache
+def equivalents() -> Mapping[str, str]:
+    """MUSTs with cases for which every mutant within reach is equivalent, with the reason."""
+    content = tomllib.loads(EXCLUSIONS.read_text(encoding="utf-8"))
+    return {entry["requirement"]: entry["reason"] for entry in content.get("equivalent", [])}
+
+
+@functools.cache
 def _cited() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """For code and models which files cite a requirement."""
     found: dict[str, dict[str, set[str]]] = {"tom_ref": {}, "tla": {}}

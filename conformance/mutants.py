@@ -36,7 +36,7 @@ from attrs import define, frozen
 import tom_ref
 from conformance.adapters.python import Adapter
 from conformance.case import Case
-from conformance.coverage import BROKEN_FOR, exclusions
+from conformance.coverage import BROKEN_FOR, equivalents, exclusions
 from conformance.protocol import Kind
 from conformance.runner import Verdict, run_case
 from conformance.selftest import InProcess, Killed, Tried
@@ -437,6 +437,7 @@ def try_rules(cases: Sequence[Case], rules: Sequence[str] = ()) -> Tried:
     cited = {rule for case in cases for rule in case.requirements}
     tried = [rule for rule in wanted if rule in cited]
     killed, left = kill_all(cases, traced(cases), tried) if died else ([], tried)
+    left = [rule for rule in left if not died or rule not in equivalents()]
     without = [rule for rule in wanted if rule not in cited]
     return Tried(died, tuple(killed), tuple(left), tuple(without), time.monotonic() - began)
 

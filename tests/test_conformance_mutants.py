@@ -87,6 +87,15 @@ def test_a_rule_that_no_case_checks_stays_open() -> None:
     assert (killed, left) == ([], ["TOM-WIRE-032"])
 
 
+def test_what_is_declared_equivalent_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = [case for case in suite("1") if case.id == "smoke-labelled"]
+    monkeypatch.setattr(mutants, "control", lambda _: Killed("TOM-WIRE-006", "m", "c"))
+    monkeypatch.setattr(mutants, "MOST_TRIES", 0)
+    assert not try_rules(idle, ["TOM-ID-002"]).sound
+    monkeypatch.setattr(mutants, "equivalents", lambda: {"TOM-ID-002": "a reason"})
+    assert try_rules(idle, ["TOM-ID-002"]).sound
+
+
 def test_a_mutant_that_never_ends_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutants, "PATIENCE", 0.2)
 
