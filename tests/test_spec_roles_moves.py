@@ -12,6 +12,7 @@ from attrs import evolve
 
 from tests.members import Members
 from tests.subnets import FAST, START, founded, identity, joined
+from tom_cli.subnet import _STANDINGS
 from tom_ref import codec, constants, records, vrf
 from tom_ref.draft import Roles
 from tom_ref.effects import Effect, Event, Persist, Table
@@ -760,3 +761,33 @@ def test_a_grandchild_and_a_liar_with_few_vouchers_lead_nobody() -> None:
     forks.on_answer(step, RecordAnswer(present, None, beats))
     assert home.record == present, "two of four moved: the parent has no quorum any more"
     assert home.standing is Standing.GUEST
+
+
+def test_a_clock_minutes_off_counts_as_away() -> None:
+    """TOM-ROLES-130, 140: three of four go on without it; it neither votes with them nor forks."""
+    members = Members(4, offsets={3: 300_000})
+    members.slots(60)
+    terms = [members[index].running.home.record.term for index in range(3)]  # type: ignore[union-attr]
+    assert min(terms) > 2
+    assert len(set(terms)) == 1
+    assert not any(computer.events(Event.MOVED) for computer in members.computers)
+    assert any(computer.events(Event.CLOCK_OFF) for computer in members.computers)
+    record = members[0].running.home.record
+    assert record is not None
+    skewed = record.member(members[3].id)
+    assert skewed is not None
+    assert skewed.absent > 0
+
+
+def test_the_status_has_a_word_for_every_standing() -> None:
+    """TOM-ROLES-103: a person reads what a node is, also while it moves or its child is provisional."""
+    assert set(_STANDINGS) == {standing.value for standing in Standing}
+    members = Members(4)
+    members.slots(10)
+    members.part([0, 1], [2, 3])
+    seen = set()
+    node = members[0].running
+    while (Standing.MOVING, False) not in seen or (Standing.MEMBER, True) not in seen:
+        members.slots(1)
+        seen.add((node.status().standing, node.status().provisional))
+        assert members.now < START + 400 * SLOT

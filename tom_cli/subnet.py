@@ -27,6 +27,7 @@ _STANDINGS: Final = {
     "joining": "joining: waiting for the inviter",
     "guest": "guest: can send and receive; a member with a coming record",
     "member": "member",
+    "moving": "moving: the quorum is gone; it left for a child that isn't founded yet",
 }
 _ROLES: Final = {"relay": "green", "validator": "cyan", "guardian": "magenta"}
 
@@ -72,7 +73,8 @@ def render_status(status: dict[str, Any], now: int) -> RenderableType:
     facts.add_row("links", str(len(status["links"])))
     if status["subnet"] is None:
         return facts
-    facts.add_row("subnet", f"{status['subnet'][:16]}…")
+    child = ", a child whose first record isn't final yet" if status["provisional"] else ""
+    facts.add_row("subnet", f"{status['subnet'][:16]}…{child}")
     facts.add_row("term", f"{status['term']}, seed {status['seed'][:16]}…")
     facts.add_row("vote", _vote(status, now))
     return Group(facts, Text(), _roster(status))

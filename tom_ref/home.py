@@ -232,6 +232,7 @@ class Home:
             0 if held is None else held.term.last_slot,
             () if held is None else tuple(sorted(held.heartbeats)),
             None if self._invitation is None else self._invitation.inviter,
+            self.forks.provisional,
         )
 
     def serves(self, subnet: bytes) -> bool:

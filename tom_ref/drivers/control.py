@@ -149,6 +149,7 @@ def status_document(node: Steerable) -> dict[str, Any]:
     vitals = record.vitals
     document |= {
         "subnet": record.subnet.hex(),
+        "provisional": status.provisional,
         "term": record.term,
         "start": record.start,
         "slot": status.slot,
