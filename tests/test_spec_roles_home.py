@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.homes import HOUR, SLOT, Homes, alone, answers, give, hand, refused
+from tests.homes import HOUR, SLOT, TERM, Homes, alone, answers, give, hand, refused
 from tests.network import START, Network
 from tests.subnets import founded, identity, joined
 from tom_ref import codec, constants, records, term_codec
@@ -51,6 +51,7 @@ from tom_ref.inputs import (
     Wake,
 )
 from tom_ref.invitation import shown_token, sign_invitation
+from tom_ref.step import Step
 from tom_ref.term_frames import (
     NO_HASH,
     NO_TERM,
@@ -887,6 +888,29 @@ def test_a_second_node_with_this_secret_is_noticed() -> None:
     assert view.abstains
     net.settle(2)
     assert net.agree(ABCD)
+
+
+def test_who_has_moved_repeats_no_vote_of_its_own() -> None:
+    """TOM-ROLES-092, 127: asked what it knows, it passes on what others said."""
+    net = three()
+    net.split("C")
+    net.pass_time(TERM + 8 * SLOT)
+    net.connect("C", "A")
+    net.queue.clear()
+    question = RecordQuery(net.record("C").subnet, net.term("C"))
+
+    def own() -> set[type]:
+        frames = answers(hand(net, "C", "A", question))
+        roles = net["C"].node.home.roles
+        assert roles is not None
+        votes = {type(frame) for frame in frames if isinstance(frame, Vote) and frame.voter == net["C"].id}
+        blocks = [frame.header.slot for frame in frames if isinstance(frame, Proposal)]
+        return votes | {Proposal for slot in blocks if roles.leader(slot) == net["C"].id}
+
+    assert own() == {Vote, Proposal}
+    net["C"].node.home.forks._sign(Step(net.now))
+    assert net.standing("C") is Standing.MOVING
+    assert own() == set()
 
 
 def test_two_nodes_with_one_secret_break_nothing() -> None:

@@ -809,14 +809,21 @@ class Home:
 
     def _known(self, held: _Term) -> list[TermFrame]:
         """Everything of the present term that a neighbour may have missed (TOM-ROLES-115)."""
+        moved = self.standing is Standing.MOVING
         return [
             *(heartbeat for heartbeat, _ in held.heartbeats.values()),
             *self.admission.joins,
             *held.leaves.values(),
             *held.reports.values(),
             *self.forks.moves.held,
-            *held.term.frames(),
+            *(known for known in held.term.frames() if not (moved and self._is_own(held, known))),
         ]
+
+    def _is_own(self, held: _Term, frame: TermFrame) -> bool:
+        """Whether this node voted or proposed it: who has moved says nothing more there (TOM-ROLES-092)."""
+        if isinstance(frame, Vote):
+            return frame.voter == self.own_id
+        return isinstance(frame, Proposal) and held.term.roles.leader(frame.header.slot) == self.own_id
 
     def _answer(self, step: Step, peer: bytes, held: _Term, term: int) -> None:
         """Give the present record, or its proof to who holds the one before (TOM-ROLES-044, 058)."""
