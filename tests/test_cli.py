@@ -575,6 +575,62 @@ def test_a_reader_that_has_enough(tmp_path: Path, alice: Path, json_: bool) -> N
         assert node.end() == 130
 
 
+@pytest.mark.parametrize("json_", [False, True])
+def test_a_delivered_message_outlives_its_output(tmp_path: Path, alice: Path, json_: bool) -> None:
+    """``tom send | head -1`` (here: a pipe whose reader is gone): the exit code tells of the message."""
+    options = ["--json"] if json_ else []
+    with Running("listen", "-i", alice, "--at", "127.0.0.1:0", *options) as listener:
+        address = listener.until(ADDRESS)[0]
+        command = [*COMMAND, "send", address.partition("@")[0], "x", "-i", str(_third(tmp_path))]
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "wb") as broken:  # noqa: PTH123 - a descriptor
+            done = subprocess.run(
+                [*command, "--peer", address, "--route", "direct", *options],
+                stdout=broken,
+                stderr=subprocess.PIPE,
+                env=environment(),
+                timeout=DEADLINE,
+                check=False,
+            )
+        assert (done.returncode, done.stderr) == (0, b"")
+        listener.until('"content": "78"' if json_ else "^  x$")
+        listener.interrupt()
+        assert listener.end() == 130
+
+
+@pytest.mark.parametrize("closed", ["<&- >&- 2>&-", ">&-", "2>&-", "<&-"])
+def test_streams_that_are_closed(tmp_path: Path, closed: str) -> None:
+    """No traceback, and the secret file doesn't get the number of a standard stream."""
+    path = tmp_path / "new.tom"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {closed}', *COMMAND, "id", "new", str(path)],
+        capture_output=True,
+        env=environment(),
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert tom("id", "show", path).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["node", "listen"])
+def test_who_makes_an_identity(tmp_path: Path, command: str) -> None:
+    """What begins a node's life makes its identity, as the library does; what uses one doesn't."""
+    path = tmp_path / "fresh.tom"
+    if command == "listen":
+        refused(tom("listen", "-i", path), 2, "There is no identity", "tom id new")
+        assert not path.exists()
+        return
+    with Running("node", "-i", path, "--listen", "127.0.0.1:0") as node:
+        name = node.until(ADDRESS)[0].partition("@")[0]
+        node.until("A new identity was made", node.err)
+        node.interrupt()
+        assert node.end() == 130
+    assert json.loads(tom("id", "show", path, "--json").stdout)["id"] == name
+    assert path.stat().st_mode & 0o077 == 0
+
+
 def _third(folder: Path) -> Path:
     new_identity(folder / "third.tom")
     return folder / "third.tom"

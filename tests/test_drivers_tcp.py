@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import resource
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -384,3 +387,36 @@ async def test_a_link_with_full_queues_still_ends_in_time(monkeypatch: pytest.Mo
             outer.cancel()
             await trio.sleep_forever()
     assert trio.current_time() - begin < DEADLINE / 2
+
+
+async def test_no_room_for_a_connection_is_told_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Without a free file descriptor a node waits, says so once, without a traceback, and then accepts."""
+    async with open_node(None, listen="127.0.0.1:0") as node:
+        host, port = place_of(node)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with trio.socket.socket() as client:
+            free = os.dup(0)
+            os.close(free)
+            # No number below the limit is free: the next descriptor is refused, whoever asks.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+            try:
+                await client.connect((host, port))
+                while not caplog.records:  # noqa: ASYNC110 - a log has no event
+                    await trio.sleep(0.01)
+                await trio.sleep(3 * tcp.ACCEPT_AGAIN)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            stream = trio.SocketStream(client)
+            async with open_node(None) as other:
+                link = Link.initiator(
+                    static=other._identity.link_secret,
+                    descriptor=codec.encode_descriptor(other._runner.node.descriptor),
+                    binding=b"",
+                    entropy=system_entropy,
+                    now=other._runner.now(),
+                    expected_node=node.node_id,
+                )
+                await shake_hands(stream, link, other._runner.now())
+    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [record.exc_info for record in told] == [None]
+    assert "No room for another connection" in told[0].getMessage()

@@ -439,6 +439,10 @@ class Stage(Silent):
     def beginning(self, count: int) -> None:
         """What is going on until there is something to see."""
         self._console.print(f"Starting {count} nodes, each in a process of its own …", style="dim")
+        self._console.print(
+            f"They share this computer's clock, so slots take {SLOT_MS} ms and terms seconds.",
+            style="dim",
+        )
 
     def heading(self, text: str) -> None:
         """A line between two acts."""

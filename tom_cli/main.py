@@ -184,9 +184,17 @@ def passphrase(*, ask: bool, confirm: bool = False) -> str | None:
     return first
 
 
+class _Console(Console):
+    """Standard output, whose end is the caller's matter."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error out, where Rich would end the process."""
+        raise  # noqa: PLE0704 - called while the error is handled
+
+
 def out() -> Console:
     """Standard output, for people."""
-    return Console(highlight=False)
+    return _Console(highlight=False)
 
 
 def err() -> Console:
@@ -281,6 +289,19 @@ def _identity_path(identity: Path | None) -> Path:
     return path
 
 
+def _identity_or_new(identity: Path | None, *, ask: bool) -> tuple[Path, str | None]:
+    """The identity of a node that begins, made if there is none (as the library does), and its passphrase."""
+    path = identity or default_identity()
+    if path.exists():
+        return path, passphrase(ask=ask)
+    words = passphrase(ask=ask, confirm=True)
+    if identity is None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret_file.create(path, new_secret(system_entropy), words, system_entropy)
+    complain(f"A new identity was made: {path}")
+    return path, words
+
+
 @app.command(
     help_epilogue=_examples(
         "tom node                      on this computer only",
@@ -301,9 +322,10 @@ def node(
     """Run a node until it is interrupted; prints its address first.
 
     A node without a home founds one, and others join it by invitation (tom
-    invite). Nobody says who relays: the network drafts its relays.
+    invite). Nobody says who relays: the network drafts its relays. An identity
+    that doesn't exist yet is made.
     """
-    path, words = _identity_path(identity), passphrase(ask=passphrase_)
+    path, words = _identity_or_new(identity, ask=passphrase_)
     return _run_node(path, words, listen=listen, announce=announce, relay=relay, fast=fast, json_=json_)
 
 
@@ -336,7 +358,7 @@ def join(
         The text tom:… that tom invite made; - reads it from standard input.
     """
     text = sys.stdin.read(MAX_INVITATION_TEXT) if invitation == "-" else invitation
-    path, words = _identity_path(identity), passphrase(ask=passphrase_)
+    path, words = _identity_or_new(identity, ask=passphrase_)
     return _run_node(path, words, listen=listen, announce=announce, invitation=text, fast=fast, json_=json_)
 
 
@@ -414,7 +436,7 @@ def _hint(opened: library.OpenNode, path: Path) -> str:
 def invite(
     *,
     hours: Annotated[float, Parameter(help="How long it is good for. Default: 24")] = 24.0,
-    qr: Annotated[bool, Parameter(help="Show the QR code. Default: on a terminal")] = sys.stdout.isatty(),
+    qr: Annotated[bool | None, Parameter(help="Show the QR code. Default: on a terminal")] = None,
     identity: IdentityPath = None,
     json_: AsJson = False,
 ) -> int:
@@ -430,7 +452,7 @@ def invite(
     if json_:
         tell_json(invitation=text)
         return 0
-    if qr:
+    if sys.stdout.isatty() if qr is None else qr:
         out().print(subnet.qr_code(text), markup=False, soft_wrap=True)
     out().print(text, markup=False, soft_wrap=True)
     err().print(f"Good for {hours:g} h. On the other computer: tom join tom:…", style="dim")
@@ -649,7 +671,7 @@ async def _send_here(opened: library.OpenNode, recipient: bytes, content: bytes,
     delivery = await opened.send(recipient, content, ttl=how.ttl, route=how.route)
     with trio.move_on_at(deadline) as patience:
         async for step in delivery.journey():
-            _show_step(control.step_document(step), trio.current_time() - begun, json_=how.json)
+            _tell_step(control.step_document(step), trio.current_time() - begun, json_=how.json)
     if not delivery.finished:
         assert patience.cancelled_caught
         reasons = [_why(name, error) for name, error in opened.unreachable.items()]
@@ -657,7 +679,7 @@ async def _send_here(opened: library.OpenNode, recipient: bytes, content: bytes,
         return NOT_DELIVERED
     await delivery.delivered()
     if not how.json and delivery.id is not None:
-        out().print(f"message {delivery.id.hex()}", style="dim", soft_wrap=True)
+        _tell_name(delivery.id.hex())
     return 0
 
 
@@ -673,14 +695,14 @@ async def _send_there(stream: trio.SocketStream, to: str, content: bytes, how: _
                 break
             step = answer["step"]
             state, message = step.get("state", state), step["message_id"] or message
-            _show_step(step, trio.current_time() - begun, json_=how.json)
+            _tell_step(step, trio.current_time() - begun, json_=how.json)
     if state == "expired":
         raise NotDelivered(f"No receipt from {to} was seen before the message expired.")
     if state != "delivered":
         _say_waiting(state, how.wait, [], linked=True)
         return NOT_DELIVERED
     if not how.json and message is not None:
-        out().print(f"message {message}", style="dim", soft_wrap=True)
+        _tell_name(message)
     return 0
 
 
@@ -709,6 +731,22 @@ _STATES: Final = {
     "relayed": "on its way to",
     "expired": "no receipt was seen in its lifetime",
 }
+
+
+def _tell_step(step: dict[str, Any], elapsed: float, *, json_: bool) -> None:
+    """Show a step; should nobody read on, the message goes on all the same."""
+    try:
+        _show_step(step, elapsed, json_=json_)
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _tell_name(message: str) -> None:
+    """Show the name of a message that was delivered, if anybody still reads."""
+    try:
+        out().print(f"message {message}", style="dim", soft_wrap=True)
+    except BrokenPipeError:
+        _drop_output()
 
 
 def _show_step(step: dict[str, Any], elapsed: float, *, json_: bool) -> None:
@@ -1036,8 +1074,20 @@ def _interrupt(_number: int, _frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def _open_standard_streams() -> None:
+    """Lead streams that were closed into nothing, so that no file or socket of ours gets their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - the system's order
+    os.close(descriptor)
+    nothing = Path(os.devnull)
+    sys.stdin = sys.stdin or nothing.open(encoding="utf-8")
+    sys.stdout = sys.stdout or nothing.open("w", encoding="utf-8")
+    sys.stderr = sys.stderr or nothing.open("w", encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    _open_standard_streams()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell script starts what it puts in the background so; SIGTERM is to end it all the same.
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -25,7 +25,9 @@ def main() -> int:
     console.print("[bold]$ tom demo[/]\n")
     outcome = trio.run(demo.play, demo.DEFAULT_MESSAGE.encode(), demo.Stage(console))
     demo.show_outcome(console, outcome)
-    drawn = console.export_svg(title="A → C → B, and the receipt back")
+    names = {node["id"]: node["name"] for node in outcome.nodes}
+    path = " → ".join(names[node] for node in outcome.path)
+    drawn = console.export_svg(title=f"{path}, and the receipt back")
     # The page that shows the picture must not make a reader fetch a font from somebody else.
     local = re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)
     PICTURE.write_text(local.replace("Fira Code", "DejaVu Sans Mono"), encoding="utf-8")

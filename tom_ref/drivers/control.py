@@ -34,6 +34,7 @@ from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import MAX_CONTENT
 from tom_ref.draft import Roles
 from tom_ref.drivers.errors import AddressError, ControlError, DriverError
+from tom_ref.drivers.tcp import PatientListener
 from tom_ref.effects import Held, Progress, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
 from tom_ref.home import HomeStatus
@@ -222,7 +223,7 @@ async def serve(
 
     try:
         task_status.started()
-        await trio.serve_listeners(serve_one, [trio.SocketListener(listening)])
+        await trio.serve_listeners(serve_one, [PatientListener(trio.SocketListener(listening))])
     finally:
         with suppress(OSError):
             _remove(path)

@@ -36,6 +36,15 @@ CONNECT_TIME: Final = 10.0
 MAX_CONNECTIONS: Final = 1_024
 """count: the most accepted connections at once; further ones are closed at once."""
 
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What ``accept`` fails with while this process or computer has no room for a connection."""
+
+ACCEPT_AGAIN: Final = 0.1
+"""s: how long a listener without room waits."""
+
+COMPLAIN_AGAIN: Final = 60.0
+"""s: how often a lack of room is told at most."""
+
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 
@@ -154,7 +163,8 @@ class TcpTransport:
     async def _serve(self, listening: Listening) -> None:
         with self._closing:
             # The links run in the other nursery: they outlive the end of listening.
-            await trio.serve_listeners(self._run_accepted, listening.listeners, handler_nursery=self._nursery)
+            patient = [PatientListener(listener) for listener in listening.listeners]
+            await trio.serve_listeners(self._run_accepted, patient, handler_nursery=self._nursery)
 
     async def _run_accepted(self, stream: trio.SocketStream) -> None:
         if self._accepted >= MAX_CONNECTIONS or self.runner.stopped:
@@ -193,6 +203,34 @@ class TcpTransport:
         except DriverError as error:
             raise UnreachableError(str(error)) from error
         return Connection(self.runner, stream, self.new_link(expected=node_id))
+
+
+class PatientListener(trio.abc.Listener[trio.SocketStream]):
+    """Accepts connections; without room for another it says so in one line now and then, and waits."""
+
+    def __init__(self, listener: trio.SocketListener) -> None:
+        self._listener = listener
+        self._quiet_until = -float("inf")
+
+    async def accept(self) -> trio.SocketStream:
+        """The next connection."""
+        while True:
+            try:
+                return await self._listener.accept()
+            except OSError as error:
+                if error.errno not in EXHAUSTED:
+                    raise
+                self._complain(error)
+            await trio.sleep(ACCEPT_AGAIN)
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        await self._listener.aclose()
+
+    def _complain(self, error: OSError) -> None:
+        if trio.current_time() >= self._quiet_until:
+            self._quiet_until = trio.current_time() + COMPLAIN_AGAIN
+            _LOG.warning("No room for another connection (%s); those that come have to wait.", error.strerror)
 
 
 class Listening:
