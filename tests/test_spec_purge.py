@@ -30,6 +30,7 @@ from tom_ref.frames import (
 )
 from tom_ref.inputs import Acknowledge, AskHolding, Begin, CommandError, SendMessage, Taken, Wake
 from tom_ref.node import Node
+from tom_ref.step import Step
 from tom_ref.term_frames import Genesis
 from tom_ref.validate import message_id, retention_end, signed_header, signed_receipt, signed_stamp
 
@@ -836,3 +837,68 @@ def test_next_ranks_prefer_whom_one_is_linked_to() -> None:
     assert next_ranks(roles, header, duty[:1], lambda node: node == duty[3]) == duty[3:4]
     assert next_ranks(roles, header, (), lambda _: False) == duty[:3]
     assert next_ranks(roles, header, duty, lambda _: False) == ()
+
+
+def test_a_recipient_that_lost_its_sessions_is_heard_by_the_sender_through_a_custodian() -> None:
+    """TOM-SESSION-055, TOM-PURGE-017: the copy stays; the sender's next message begins a new session."""
+    net = home()
+    for number in range(3):
+        net.send("A", "B", b"meet %d" % number)
+        net.send("B", "A", b"answer %d" % number)
+    net.stop("B")
+    net.send("A", "B", b"lost", ttl=TTL)
+    net["B"].disk = {key: value for key, value in net["B"].disk.items() if key[0] is not Table.SESSION}
+    net["B"].restart(net.now)
+    net.sides.append({"A"})
+    for other in [name for name in net["A"].links if name in net["B"].links]:
+        net.cut("A", other)
+    net.sides.clear()
+    net.start("B")
+    net.pass_time(3_000)
+    assert b"lost" not in net.shown("B")
+    assert {message for _, message in copies(net, "C", "D", "E")}
+    net.send("A", "B", b"heals")
+    net.pass_time(3_000)
+    assert net.shown("B")[-1] == b"heals"
+
+
+def test_a_share_is_given_back_copy_by_copy() -> None:
+    """TOM-PURGE-034, 044: what one copy took is free again when it goes, and the other stays counted."""
+    net, _, message = kept_copy()
+    net.now += 5
+    later = envelope_for(net, "A", "B", "C", ttl=TTL + 1_000)
+    assert isinstance(deposit(net, "C", "A", later)[0], TrailReport)
+    net.pass_time(TTL)
+    custody = net["C"].node._custody
+    assert [kept.message for kept in net["C"].node.kept] == [message_id(later.header_bytes)]
+    assert {share.count for share in custody._shares.values()} == {1}
+    hand(net, "C", "D", receipt_for(net, later.header, "B"))
+    [kept] = net["C"].node.kept
+    assert (kept.holding, kept.sender, kept.recipient) == (Holding.RECEIPT, net["A"].id, net["B"].id)
+    assert custody._shares == {}
+    assert custody._size == 0
+    assert message != kept.message
+
+
+def test_a_copy_is_handed_to_nobody_twice_and_to_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-PURGE-019, 020: a node of the trail had it; the list of those who got it is bounded."""
+    net, _, message = kept_copy()
+    custody = net["C"].node._custody
+    copy = custody._copies[message]
+    other = next(name for name in "DE" if net[name].id not in copy.copied)
+    copy.asked |= {net["C"].id, net[other].id}
+    step = Step(net.now)
+    custody.answered(step, net["C"].id, 1, HoldingAnswer(message, Holding.NOTHING, 0))
+    monkeypatch.setattr(constants, "MAX_HOLDERS", 0)
+    custody.answered(step, net[other].id, 1, HoldingAnswer(message, Holding.NOTHING, 0))
+    custody.look(step, message, None)
+    assert not any(isinstance(e, SendFrame) and e.data[:1] == b"\x01" for e in step.finish())
+    pending_node = net["A"].node
+    net.do("A", SendMessage(50, net["B"].id, b"x", TTL))
+    pending = pending_node._sending._pending[50]
+    pending.hop = net["C"].id
+    monkeypatch.setattr(constants, "MAX_HOLDERS", 64)
+    for _ in range(2):
+        pending_node._sending.kept_by(step, pending, net["C"].id)
+    assert pending.hop is None
+    assert pending.custodians == (net["C"].id,)

@@ -400,10 +400,8 @@ class Custody:
 
     def _ask(self, step: Step, copy: Copy, peer: bytes) -> None:
         """Ask before the payload is sent: it may hold it, or a receipt (TOM-PURGE-045)."""
-        if peer != self.own_id and self.reach.tell(
-            step, peer, codec.encode_frame(HoldingQuery(copy.message))
-        ):
-            copy.asked.add(peer)
+        self.ask(step, copy.message, peer)
+        copy.asked.add(peer)
 
     def holding(
         self, message: bytes, peer: bytes, otherwise: tuple[Holding, int] | None
