@@ -476,9 +476,8 @@ class Home:
         """The record's start has come: show presence again (TOM-ROLES-053)."""
         held = self._now
         assert held is not None, "only a member shows presence"
-        if self.standing is Standing.MEMBER:
-            self._gossip(step, held.heartbeats[self.own_id][0])
-            self._report_vitals(step, held)
+        self._gossip(step, held.heartbeats[self.own_id][0])
+        self._report_vitals(step, held)
 
     def _report_vitals(self, step: Step, held: _Term) -> None:
         """Say how it went since the last report, once a term (TOM-VITALS-001)."""
@@ -633,6 +632,7 @@ class Home:
         assert held is not None, "who moves holds a record"
         held.term.abstains = True
         held.heartbeats.pop(self.own_id, None)
+        self._timers.cancel(Timer.HEARTBEAT, _ONLY)
 
     def sign_leave(self) -> Leave:
         """This node's leave out of the present record's subnet (TOM-ROLES-057)."""
