@@ -267,7 +267,7 @@ def test_a_relay_refuses_a_debtor_without_work() -> None:
     net.tamper = cheat
     handle = net.send("A", "B")
     net.pass_time(10)
-    assert refusals == ["bad_work"]
+    assert set(refusals) == {"bad_work"}, "to carry it, and to keep it, is refused"
     assert net.shown("B") == []
     net.tamper = None
     net.pass_time(60_000)
