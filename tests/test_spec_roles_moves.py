@@ -19,7 +19,7 @@ from tom_ref.effects import Effect, Event, Persist, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.home import Standing
 from tom_ref.identity import Identity
-from tom_ref.inputs import JoinSubnet, LeaveSubnet, MakeInvitation
+from tom_ref.inputs import FrameReceived, JoinSubnet, LeaveSubnet, MakeInvitation
 from tom_ref.moves import Moves, Rank, judge_child, rank_of_child, rank_of_parent
 from tom_ref.step import Step
 from tom_ref.term import own_heartbeat
@@ -791,3 +791,36 @@ def test_the_status_has_a_word_for_every_standing() -> None:
         members.slots(1)
         seen.add((node.status().standing, node.status().provisional))
         assert members.now < START + 400 * SLOT
+
+
+def test_who_has_moved_stays_out_whatever_becomes_final() -> None:
+    """TOM-ROLES-092, 093, 096, twin listed_after_move: silent, refused (`moved`), going on by itself."""
+    members = Members(4)
+    members.slots(10)
+    mover, other = members[3], members[0]
+    record = mover.running.home.record
+    assert record is not None
+    mover.running.home.forks._sign(Step(members.now))
+    own = mover.running.home.forks.moves.own
+    assert own is not None
+    link = next(link for link, (index, _) in other.links.items() if index == 3)
+    members.do(0, FrameReceived(link, codec.encode_frame(own)))
+    members.run(50)
+    present = records.record_hash(record)
+    beat = own_heartbeat(record, present, mover.id, mover.identity.signing_key)
+    vote = Vote(record.subnet, record.term, present, 1, b"b" * 32, mover.id, bytes(64))
+    before = len(other.events(Event.REFUSED))
+    for frame in (beat, vote):
+        # Not as it was before, so that it isn't known already.
+        members.do(0, FrameReceived(link, codec.encode_frame(evolve(frame, signature=bytes(64)))))
+    refusals = [report.detail for report in other.events(Event.REFUSED)[before:]]
+    assert len(refusals) == 2
+    assert all(detail.startswith(Reason.MOVED.value) for detail in refusals)
+    assert members.slots(20, lambda: other.running.home.record.term == record.term + 1)  # type: ignore[union-attr]
+    members.slots(1)
+    assert mover.running.home.standing is Standing.MOVING
+    assert mover.running.home.record == record, "the next record lists it, and is none of its business"
+    listed = other.running.home.record.member(mover.id)  # type: ignore[union-attr]
+    assert listed is not None
+    assert members.slots(400, one_home(members, 4)), "and it comes back by an ordinary join"
+    acted(members)
