@@ -95,9 +95,9 @@ def _vote() -> str:
     signature = voter.signing_key.sign(signed)
     vote = Vote(SUBNET, TERM, PRESENT, SLOT, BLOCK, voter.node_id, signature)
     intro = (
-        f"A worked example: A, whose secret is 32 bytes of 0x01, votes in term {TERM} for a block of slot {SLOT}. "
-        "The\nsubnet, the present record's hash and the block's are SHA-256 of `subnet`, `present record` "
-        "and `block`."
+        f"A worked example: A, whose secret is 32 bytes of 0x01, votes in term {TERM} for a block of slot "
+        f"{SLOT}.\nThe subnet, the present record's hash and the block's are SHA-256 of `subnet`, "
+        "`present record` and `block`."
     )
     steps = (
         ("What is signed", signed),
