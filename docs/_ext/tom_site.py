@@ -16,6 +16,8 @@ from typing import Any
 
 from diagrams import Box, bytes_picture, states_picture
 from docutils import nodes
+from example_bytes import details
+from exercise import markdown as exercise_markdown
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
@@ -28,7 +30,9 @@ ROOT = Path(__file__).resolve().parents[2]
 IDENTIFIER = re.compile(r"TOM-[A-Z]+-\d{3}")
 INCLUDE = re.compile(r"^<!-- tom:include (?P<path>[\w./-]+) -->$", re.MULTILINE)
 CHAPTER_LINK = re.compile(r"\]\((?:\.\./)*(?:spec/)?(?P<chapter>\d{2}-[a-z-]+)\.md(?P<fragment>#[\w-]+)?\)")
-LAYOUT_BLOCK = re.compile(r"^<!-- generated:layout (?P<name>[\w-]+) -->$", re.MULTILINE)
+LAYOUT_BLOCK = re.compile(
+    r"^<!-- generated:layout (?P<name>[\w-]+) -->\n.*?^<!-- /generated -->$", re.MULTILINE | re.DOTALL
+)
 STATES_BLOCK = re.compile(r"^<!-- generated:example link-states -->$", re.MULTILINE)
 DEFINITION = re.compile(r"^- \*\*(TOM-[A-Z]+-\d{3})\*\*", re.MULTILINE)
 
@@ -81,6 +85,7 @@ def generate_pages(app: Sphinx) -> None:
     )
     wanted.add(index)
     wanted.add(write_reference(folder))
+    write_if_changed(folder / "exercise.txt", exercise_markdown())
     for page in folder.glob("*.md"):
         if page not in wanted:
             page.unlink()
@@ -126,9 +131,17 @@ def include_sources(app: Sphinx, docname: str, source: list[str]) -> None:
     def chapter_link(match: re.Match[str]) -> str:
         return f"]({up}/{match['chapter']}.md{match['fragment'] or ''})"
 
-    text = LAYOUT_BLOCK.sub(lambda match: raw_html(layout_picture(match["name"])) + match[0], text)
+    text = LAYOUT_BLOCK.sub(with_picture_and_example, text)
     text = STATES_BLOCK.sub(lambda match: raw_html(link_picture()) + match[0], text)
     source[0] = CHAPTER_LINK.sub(chapter_link, text)
+
+
+def with_picture_and_example(block: re.Match[str]) -> str:
+    """A byte table with its picture before it and real bytes behind it."""
+    example = details(block["name"])
+    return (
+        raw_html(layout_picture(block["name"])) + block[0] + "\n\n" + (raw_html(example) if example else "")
+    )
 
 
 def raw_html(markup: str) -> str:
@@ -175,7 +188,7 @@ def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> Non
         if pages.get(identifier) != docname or not is_definition(strong):
             continue
         item = strong.parent.parent
-        item["ids"].append(identifier)
+        item["ids"] += [identifier, identifier.lower()]
         anchored.add(identifier)
         strong.replace_self(link(app, docname, docname, identifier, classes=["requirement-id"]))
     for identifier, page in pages.items():
