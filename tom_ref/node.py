@@ -699,8 +699,6 @@ class Node:
             self._seal(step, pending)
 
     def _attempt(self, step: Step, pending: Pending) -> None:
-        if step.now >= pending.expires_at:
-            return
         pending.hop = None
         if not self._seal(step, pending):
             self._sending.retry_later(step, pending)
@@ -1031,7 +1029,8 @@ class Node:
         if frame.holding is Holding.COPY:
             self._sending.kept_by(step, pending, previous[0])
         elif frame.holding is Holding.NOTHING:
-            self._sending.deposit(step, pending, *previous)
+            if self._sending.work(step, pending, self._home.own_work()):
+                self._sending.deposit(step, pending, *previous)
         else:
             pending.declined.add(previous[0])
             self._deposit(step, pending)
