@@ -130,6 +130,9 @@ def test_a_crash_at_some_instants_loses_and_doubles_nothing(number: int, *, writ
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(10))
 def test_a_crash_at_any_instant_loses_and_doubles_nothing(first: int) -> None:
-    """TOM-PURGE-001, 014, 024, 028: 200 crashes in all, in every batch one of the recipient."""
-    crashes = {survive(at, written=written).crashed[0] for at in instants(first) for written in (False, True)}
-    assert crashes >= {"A", "B"}
+    """TOM-PURGE-001, 014, 024, 028: 200 crashes in all, of several nodes in every batch."""
+    crashes = {
+        survive(at, written=written).crashed[:1] for at in instants(first) for written in (False, True)
+    }
+    assert "" not in crashes
+    assert len(crashes) > 2
