@@ -149,7 +149,9 @@ def check(document: dict[str, Any], content: bytes, names: str = "ACDB") -> None
     journey = [(relay if node == "C" else node, event) for node, event in JOURNEY]
     there = [step for step in steps[: steps.index(("A", "receipt_verified")) + 1] if step in journey]
     assert there == journey
-    assert steps.index(("A", "trail_verified")) > steps.index((relay, "relayed"))
+    if ("A", "trail_verified") in steps:
+        # The receipt may overtake the relay's word, on its own way.
+        assert steps.index(("A", "trail_verified")) > steps.index((relay, "relayed"))
     # The answer may have another relay: a term can end in between.
     answer = [step for step in steps[steps.index(("B", "encrypted")) :] if step != ("B", "trail_verified")]
     kept = [(node if node in "AB" else "C", event) for node, event in answer]
