@@ -13,7 +13,14 @@ project = "ToM, The Open Messaging"
 author = "The ToM contributors"
 copyright = "2026, the ToM contributors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "tom_site", "machine_index", "conformance_pages"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "tom_site",
+    "machine_index",
+    "conformance_pages",
+    "generated_tables",
+]
 exclude_patterns = ["_build", "_ext"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 

@@ -22,13 +22,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PAGES = (
     ("Four ways in", "index", "what ToM is and where to begin"),
-    ("Just try it", "try-it", "a message through three processes on one machine, step by step"),
+    ("Just try it", "first-steps", "a network of real processes on one machine, step by step"),
     ("Use the library", "use-the-library", "send and receive from a program"),
-    ("Write a port", "writing-a-port", "from decoders to a conformant node"),
-    ("Check the models", "models", "run the TLA+ models, change a bound, watch one break"),
+    ("Write a port", "writing-a-port", "from an empty folder to a conformant node"),
+    ("Check the models", "models", "run the TLA+ models, take a rule away, read the counterexample"),
+    ("Decode it by hand", "by-hand", "captured bytes with their solution"),
+    ("Conformance", "conformance", "how to attach a port, and what shows each requirement"),
+    ("Parameters", "parameters", "every constant with unit, value and reason"),
+    ("Reason codes", "reason-codes", "every code with its requirements"),
+    ("The command line", "cli", "every command with its output"),
+    ("The simulator", "simulator", "whole networks in virtual time, with faults and liars"),
     ("Threat model", "threat-model", "who may be hostile, what leaks, what is taken on trust"),
     ("Questions", "faq", "how ToM compares, honestly"),
     ("Glossary", "glossary", "the words of the specification"),
+    ("The library", "generated/reference", "the public names of tom_ref"),
+    ("Decisions", "generated/decisions", "why things are as they are"),
 )
 
 

@@ -211,13 +211,14 @@ def render_constants(constants: Iterable[Constant], section: str = "") -> str:
     if not chosen:
         raise KeyError(f"no constants in the section {section!r}")
     rows = [
-        (f"`{constant.name}`", _value_text(constant), constant.unit, _sentence(constant.why))
+        (f"`{constant.name}`", value_text(constant), constant.unit, _sentence(constant.why))
         for constant in chosen
     ]
     return markdown_table(("name", "value", "unit", "why"), rows)
 
 
-def _value_text(constant: Constant) -> str:
+def value_text(constant: Constant) -> str:
+    """A constant's value as it is shown: thousands apart, durations in words as well."""
     if isinstance(constant.value, str):
         return f"`{constant.value}`"
     text = f"{constant.value:,}"
