@@ -191,6 +191,12 @@ def step(world: World, before: Any, after: Any, action: str) -> None:
         (new,) = {genesis(one) for one in after["gen"]} - {genesis(one) for one in before["gen"]}
         world.found(new)
         return
+    if action in {"Crash", "Restart"}:
+        (name,) = set(before["down"]) ^ set(after["down"])
+        if action == "Restart":
+            # While it is down nothing happens to it; what it lost shows when it is back.
+            world.restart(name)
+        return
     changed = {"VoteParent": "acts", "VoteNext": "acts", "VoteChild": "acts", "Sign": "signed"}.get(
         action, "home"
     )
@@ -205,7 +211,6 @@ def step(world: World, before: Any, after: Any, action: str) -> None:
             "VoteParent": world.vote_parent,
             "VoteNext": world.vote_next,
             "VoteChild": world.vote_child,
-            "Restart": world.restart,
         }
         actions[action](name)
 

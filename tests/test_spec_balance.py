@@ -19,7 +19,8 @@ from tom_ref.draft import Roles
 from tom_ref.effects import DeliveryState, Event, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.fairqueue import QUANTUM, FairQueue
-from tom_ref.frames import Envelope, Refusal
+from tom_ref.frames import Envelope, HoldingAnswer, Refusal
+from tom_ref.home import Home
 from tom_ref.inputs import AddPeer, LinkCongested, LinkWritable, SendMessage, Start
 from tom_ref.ledger import Charge, allowance, faded, search_work, settle, work_bits, work_done
 from tom_ref.term_frames import Evidence, Member, TermRecord
@@ -245,6 +246,48 @@ def test_a_debtor_works_and_is_served() -> None:
     bits = work_bits(-40 * constants.LOAD_UNIT)
     assert bits == 13
     assert work_done(message_id(seen[0].header_bytes), seen[0].work_nonce) >= bits
+
+
+def test_a_debtors_message_for_an_absent_recipient_is_kept_once_its_work_is_done() -> None:
+    """TOM-BALANCE-011, 013: more work than one step does; until it is found nothing is handed over."""
+    debt = 256 * constants.LOAD_UNIT
+    net = relayed({"A": -debt, "C": debt})
+    net.cut("B", "C")
+    seen = first_envelope(net)
+    net.send("A", "B", b"for later")
+    net.pass_time(20_000)
+    assert seen
+    for envelope in seen:
+        assert work_done(message_id(envelope.header_bytes), envelope.work_nonce) >= work_bits(-debt)
+    assert [key for table, key in net["C"].disk if table is Table.CUSTODY]
+    net.connect("B", "C")
+    net.run()
+    net.pass_time(5_000)
+    assert net.shown("B") == [b"for later"]
+
+
+def test_a_debt_of_a_new_record_is_worked_for_before_a_copy_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TOM-BALANCE-013: the record changes between the question for custody and its answer."""
+    bits = 16
+    net = relayed({})
+    net.cut("B", "C")
+    worked: list[int] = []
+
+    def indebted(_: str, target: str, frame: codec.AnyFrame) -> bytes | None:
+        if isinstance(frame, HoldingAnswer) and target == "A":
+            monkeypatch.setattr(Home, "own_work", lambda self: bits if self.own_id == net["A"].id else 0)
+        elif isinstance(frame, Envelope) and Home.own_work(net["A"].node.home) == bits:
+            worked.append(work_done(message_id(frame.header_bytes), frame.work_nonce))
+        return codec.encode_frame(frame)
+
+    net.tamper = indebted
+    net.send("A", "B", b"for later")
+    net.pass_time(20_000)
+    assert worked
+    assert min(worked) >= bits
+    assert [key for table, key in net["C"].disk if table is Table.CUSTODY]
 
 
 def test_a_relay_refuses_a_debtor_without_work() -> None:
