@@ -464,7 +464,10 @@ def _upper_case(adapter: Adapter) -> None:
 
 @_twisted("big-numbers", "writes large integers as numbers", "noise")
 def _big_numbers(adapter: Adapter) -> None:
-    _change_values(adapter, lambda v: int(v) if isinstance(v, str) and v.isdecimal() and len(v) > 16 else v)
+    # A u64 has at most 20 digits: what is longer and all digits is hexadecimal text, not a number.
+    _change_values(
+        adapter, lambda v: int(v) if isinstance(v, str) and v.isdecimal() and 16 < len(v) <= 20 else v
+    )
 
 
 @_twisted("off-by-one", "is one off in every number")
