@@ -441,9 +441,11 @@ def test_what_counts_as_a_delivery() -> None:
     """TOM-PURGE-039, TOM-ROLES-083: this term, this subnet, both signatures; credit only by duty."""
     relay = ROLES.relays[0]
     good = deliveries(1, relay)[0]
-    assert records.credited(good, ROLES) == relay
+    charge = records.charged(good, ROLES)
+    assert charge is not None
+    assert charge.relay == relay
     stranger = deliveries(1, b"\x08" * 32)[0]
-    assert records.credited(stranger, ROLES) is None
+    assert records.charged(stranger, ROLES) is None
     for bad, reason in (
         (deliveries(1, relay, term=1)[0], Reason.WRONG_TERM),
         (evolve(good, signature=bytes(64)), Reason.BAD_SIGNATURE),
@@ -451,10 +453,10 @@ def test_what_counts_as_a_delivery() -> None:
         (evolve(good, receipt=evolve(good.receipt, received_at=1)), Reason.BAD_SIGNATURE),
     ):
         with pytest.raises(ProtocolError) as caught:
-            records.credited(bad, ROLES)
+            records.charged(bad, ROLES)
         assert caught.value.reason is reason
     with pytest.raises(ProtocolError) as caught:
-        records.credited(good, Roles(evolve(RECORD, subnet=b"o" * 32)))
+        records.charged(good, Roles(evolve(RECORD, subnet=b"o" * 32)))
     assert caught.value.reason is Reason.WRONG_SUBNET
 
 

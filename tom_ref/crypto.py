@@ -169,6 +169,11 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def leading_zero_bits(digest: bytes) -> int:
+    """How many bits of a digest are zero before the first one (TOM-BALANCE-009, TOM-ROLES-113)."""
+    return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
+
+
 def sha512(data: bytes) -> bytes:
     """SHA-512: 64 bytes."""
     return hashlib.sha512(data).digest()

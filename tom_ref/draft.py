@@ -14,6 +14,8 @@ from tom_ref import constants
 from tom_ref.crypto import labelled, sha256
 from tom_ref.term_frames import Member, TermRecord
 
+DUTY_RANKS: Final = 3
+"""How many of a pair's duty list a sender tries, and a record credits (TOM-ROLES-081)."""
 _CACHE: Final = 4_096
 """The most duty lists that one :class:`Roles` remembers: all pairs of 64 members and some guests."""
 
@@ -127,6 +129,10 @@ class Roles:
                 self._duties.clear()
             self._duties[label] = held
         return held
+
+    def on_duty(self, first: bytes, second: bytes) -> tuple[bytes, ...]:
+        """Who of them is tried in turn, and earns credit for it (TOM-ROLES-081, 083)."""
+        return self.duty(first, second)[:DUTY_RANKS]
 
     def fork_founder(self, attempt: int) -> bytes:
         """Who founds the child of an attempt: the first of all members (TOM-ROLES-089)."""

@@ -71,8 +71,6 @@ _ASK_PAUSE: Final = 1_000
 """ms between two questions to the same end."""
 _STALLED_SLOTS: Final = 4
 """A vote that takes longer than this asks its neighbours what it missed."""
-_DUTY_RANKS: Final = 3
-"""The ranks of a duty list that earn credit (TOM-ROLES-081)."""
 _EVIDENCE_ROOM: Final = constants.MAX_EVIDENCE - 32_768
 """bytes of evidence for joins and deliveries; the rest is for presence."""
 _TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVERLOADED, Reason.NO_ROUTE})
@@ -261,8 +259,7 @@ class Home:
         roles = self.roles_of(header)
         if roles is None:
             return Reason.WRONG_TERM
-        on_duty = roles.duty(header.sender, header.recipient)[:_DUTY_RANKS]
-        return None if relay in on_duty else Reason.WRONG_ROUTE
+        return None if relay in roles.on_duty(header.sender, header.recipient) else Reason.WRONG_ROUTE
 
     def own_work(self) -> int:
         """The bits of work that this node's messages need by the present record (TOM-BALANCE-010, 013)."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from tom_ref import constants
-from tom_ref.crypto import labelled, sha256
+from tom_ref.crypto import labelled, leading_zero_bits, sha256
 
 
 @frozen
@@ -61,7 +61,7 @@ def settle(balances: Mapping[bytes, int], charges: Iterable[Charge], elapsed: in
 
 
 def work_bits(balance: int) -> int:
-    """The leading zero bits that relays ask of a sender with this balance (TOM-BALANCE-012).
+    """The leading zero bits that relays ask of a sender with this balance (TOM-BALANCE-010).
 
     Nothing while the sender is not in debt; from then on one bit more for each doubling of the debt.
     """
@@ -72,9 +72,8 @@ def work_bits(balance: int) -> int:
 
 
 def work_done(message: bytes, nonce: int) -> int:
-    """The leading zero bits of the work that a nonce shows for a message id (TOM-BALANCE-011)."""
-    number = int.from_bytes(sha256(labelled("ToM/1 work", message, nonce.to_bytes(8, "big"))), "big")
-    return 256 - number.bit_length()
+    """The leading zero bits of the work that a nonce shows for a message id (TOM-BALANCE-009)."""
+    return leading_zero_bits(sha256(labelled("ToM/1 work", message, nonce.to_bytes(8, "big"))))
 
 
 def search_work(message: bytes, bits: int, first: int, tries: int) -> int | None:

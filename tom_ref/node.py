@@ -131,9 +131,6 @@ _CONVERSING: Final = frozenset({b"\x12", b"\x13"})
 _SHOWN: Final = 4
 """To how many neighbours at once a conversation subnet's record is shown."""
 
-_DUTY_RANKS: Final = 3
-"""The ranks that a sender tries in turn (TOM-ROLES-081)."""
-
 _RELAYS_BEFORE: Final = 2
 """A relay that got the message from its sender may hand it to one more relay, no further."""
 
@@ -750,7 +747,7 @@ class Node:
         """No way is open: try to open one."""
         roles = self._home.roles
         if roles is not None:
-            for peer in roles.duty(self.node_id, pending.recipient)[:_DUTY_RANKS]:
+            for peer in roles.on_duty(self.node_id, pending.recipient):
                 self._reach(step, peer)
         for relay in self._neighbours.relays:
             self._neighbours.dial(step, relay)

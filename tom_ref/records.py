@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
 
 from attrs import evolve
 
 from tom_ref import constants, term_codec, vrf
 from tom_ref.codec import decode_header
-from tom_ref.crypto import labelled, sha256, verify
+from tom_ref.crypto import labelled, leading_zero_bits, sha256, verify
 from tom_ref.draft import Roles, tolerated
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Descriptor
@@ -46,9 +45,6 @@ from tom_ref.term_frames import (
 from tom_ref.timing import Timing
 from tom_ref.validate import check_receipt, signed_header
 from tom_ref.vitals import adapted, forked, summarized
-
-_DUTY_RANKS: Final = 3
-"""A delivery is credited to one of the first three of the pair's duty list."""
 
 
 def _u32(number: int) -> bytes:
@@ -276,8 +272,7 @@ def join_order(seed: bytes, node: bytes) -> bytes:
 
 def join_work(subnet: bytes, term: int, node: bytes, nonce: int) -> int:
     """The leading zero bits of a newcomer's work (TOM-ROLES-113)."""
-    digest = sha256(labelled("ToM/1 join work", subnet, _u64(term), node, _u64(nonce)))
-    return 256 - int.from_bytes(digest, "big").bit_length()
+    return leading_zero_bits(sha256(labelled("ToM/1 join work", subnet, _u64(term), node, _u64(nonce))))
 
 
 def check_newcomer(join: Join, roles: Roles) -> None:
@@ -332,15 +327,9 @@ def charged(delivery: Delivery, roles: Roles) -> Charge | None:
     relay = delivery.receipt.relay
     if not {header.sender, header.recipient} <= roles.members:
         return None
-    if relay not in roles.duty(header.sender, header.recipient)[:_DUTY_RANKS]:
+    if relay not in roles.on_duty(header.sender, header.recipient):
         return None
     return Charge(header.sender, relay, len(delivery.header_bytes) + header.payload_length)
-
-
-def credited(delivery: Delivery, roles: Roles) -> bytes | None:
-    """The drafted relay that a delivery credits, if it counts; raises as :func:`charged` does."""
-    charge = charged(delivery, roles)
-    return None if charge is None else charge.relay
 
 
 def _charges(evidence: Evidence, roles: Roles) -> list[Charge]:
