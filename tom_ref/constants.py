@@ -397,6 +397,15 @@ MAX_QUEUED: Final = 4_096
 DRAIN_BURST: Final = 262_144
 """bytes: what leaves a relay's queue for one link in one step, before it hears if the link takes more."""
 
+GUEST_BYTES: Final = 4 * 1_048_576
+"""bytes: what a member carries in one term for one guest; some thousands of texts, or a few pictures."""
+
+GUESTS_BYTES: Final = 16 * 1_048_576
+"""bytes: what a member carries in one term for all its guests together; ids are free, this is not."""
+
+MAX_GUESTS: Final = 256
+"""count: the most guests that a member counts in one term; what comes from more is refused."""
+
 WORK_PART: Final = 16_384
 """count: the most nonces tried in one step of a node, so that it goes on with its other business."""
 

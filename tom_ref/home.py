@@ -237,6 +237,13 @@ class Home:
         """Whether messages of a subnet are carried here (TOM-DELIVERY-030)."""
         return self._now is not None and (self._now.record.subnet == subnet or self.forks.served(subnet))
 
+    def guest_term(self, subnet: bytes, neighbour: bytes) -> tuple[bytes, int] | None:
+        """The present term of this member's subnet if ``neighbour`` is its guest (TOM-BALANCE-016)."""
+        if self.standing is not Standing.MEMBER or self.roles is None or self.roles.record.subnet != subnet:
+            return None
+        listed = [roles.members for roles in (self.roles, self._previous) if roles is not None]
+        return None if any(neighbour in members for members in listed) else (subnet, self.roles.record.term)
+
     def roles_of(self, header: Header) -> Roles | None:
         """The roles of the record that a header's term names, if it is kept (TOM-ROLES-082)."""
         for roles in (self.roles, self._previous):

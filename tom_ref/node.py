@@ -55,6 +55,7 @@ from tom_ref.frames import (
     TrailReport,
     UnknownFrame,
 )
+from tom_ref.guests import Guests
 from tom_ref.home import Home, HomeStatus
 from tom_ref.identity import Identity
 from tom_ref.inputs import (
@@ -172,6 +173,7 @@ class Node:
         self._sending = Sending(own_id, signing_key, self._timers, eps)
         self._relaying = Relaying(own_id, signing_key, self._timers, eps)
         self._congestion = Congestion(self._timers)
+        self._guests = Guests()
         self._receiving = Receiving(own_id, signing_key, self._timers, eps)
         reach = _NodeReach(self._neighbours, self._reach)
         self._custody = Custody(own_id, signing_key, self._timers, reach, eps, self._timing.silence_ms)
@@ -844,6 +846,9 @@ class Node:
         visited = (header.sender, *(stamp.next_hop for stamp in frame.trail))
         if work_done(message, frame.work_nonce) < self._home.work_asked(header.sender):
             raise ProtocolError(Reason.BAD_WORK, "the sender is in debt")
+        guest_term = self._home.guest_term(header.subnet, previous[0])
+        if guest_term is not None and not (self._relaying.carries(message) or self._custody.holds(message)):
+            self._guests.carry(guest_term, previous[0], len(frame.header_bytes) + len(frame.payload))
         if not self._subnets.known(header.subnet) and self._keeps(message, header, previous[0]):
             roles = self._home.roles_of(header)
             named = () if roles is None else first_ranks(roles, header)

@@ -67,6 +67,10 @@ class Relaying:
         step.send(previous[1], codec.encode_frame(TrailReport(message, passed_on.trail)))
         step.report(Event.RELAYED, following, message, f"{len(envelope.payload)} bytes of ciphertext")
 
+    def carries(self, message: bytes) -> bool:
+        """Whether the message was handed on before and its receipt hasn't passed back."""
+        return message in self._passages
+
     def check(self, message: bytes, envelope: Envelope) -> None:
         """Reject what this node could not hand on by any way: ``path_too_long`` and ``overloaded``."""
         if len(envelope.trail) >= envelope.header.hop_limit:
