@@ -932,6 +932,31 @@ def test_a_descriptors_addresses_serve_for_dialling() -> None:
     assert Dial(net["B"].id, ADDRESS) in effects
 
 
+def test_what_waited_for_a_link_is_handed_over_step_by_step() -> None:
+    """No step hands over more than a link takes before it can say that it is busy; all of it arrives."""
+    net = triangle()
+    net.send("A", "B", b"session")
+    net.cut("A", "C")
+    size = 200_000
+    count = 3 * constants.HAND_OVER_BURST // size + 2
+    for number in range(count):
+        net.send("A", "B", bytes([number]) * size, ttl=600_000)
+    before = len(net["A"].effects)
+    net.connect("A", "C")
+    sent = [e for e in net["A"].effects[before:] if isinstance(e, SendFrame)]
+    assert 0 < sum(len(frame.data) for frame in sent) < constants.HAND_OVER_BURST + 2 * size
+    # A link that says that it is full gets nothing more, and the rest when it has room again.
+    link = net["A"].links["C"]
+    net.do("A", LinkCongested(link))
+    held = len(net.shown("B"))
+    net.pass_time(5)
+    assert len(net.shown("B")) <= held + len(sent)
+    net.do("A", LinkWritable(link))
+    net.run()
+    net.pass_time(20)
+    assert sorted(content[0] for content in net.shown("B")[1:]) == list(range(count))
+
+
 def test_a_congested_link_takes_no_new_work() -> None:
     """Backpressure: a relay refuses, a sender waits for LinkWritable."""
     net = triangle()

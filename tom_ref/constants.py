@@ -406,6 +406,9 @@ GUESTS_BYTES: Final = 16 * 1_048_576
 MAX_GUESTS: Final = 256
 """count: the most guests that a member counts in one term; what comes from more is refused."""
 
+HAND_OVER_BURST: Final = 1_048_576
+"""bytes: what a node hands over of its own messages in one step, before it hears if a link takes more."""
+
 WORK_PART: Final = 16_384
 """count: the most nonces tried in one step of a node, so that it goes on with its other business."""
 

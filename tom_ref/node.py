@@ -755,9 +755,16 @@ class Node:
             self._neighbours.dial(step, relay)
         self._reach(step, pending.recipient)
 
-    def _try_waiting(self, step: Step) -> None:
+    def _try_waiting(self, step: Step, _: bytes = b"") -> None:
+        """Try own messages that nobody has, oldest first; what a link might not take waits."""
+        handed = 0
         for pending in self._sending.waiting(step.now):
+            if handed >= constants.HAND_OVER_BURST:
+                self._timers.set(Timer.HAND_OVER, b"", step.now + 1)
+                return
             self._attempt(step, pending)
+            if pending.hop is not None:
+                handed += len(pending.content)
 
     def _retry(self, step: Step, handle: int) -> None:
         pending = self._sending.get(handle)
@@ -1099,6 +1106,7 @@ class Node:
         Timer.HEARTBEAT: _show_presence,
         Timer.JOIN: _ask_again,
         Timer.INVITATION_EXPIRY: _invitation_expires,
+        Timer.HAND_OVER: _try_waiting,
         Timer.MESH: _look_at_mesh,
         Timer.CUSTODY: _look_at_copy,
         Timer.CUSTODY_EXPIRY: _copy_expires,

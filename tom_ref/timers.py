@@ -19,6 +19,8 @@ class Timer(enum.StrEnum):
     """Key: handle.  Go on looking for the work that an own message needs."""
     DRAIN = "drain"
     """Key: NodeId.  Hand more over of what waits for a link to this peer."""
+    HAND_OVER = "hand_over"
+    """No key.  Hand over more own messages than one step may."""
     PENDING_ERASE = "pending_erase"
     """Key: handle.  An own message's lifetime ends: its bytes go."""
     PENDING_EXPIRY = "pending_expiry"

@@ -69,8 +69,10 @@ class Voter:
         self._effects: list[Effect] = []
         self._early: dict[bytes, dict[bytes, Heartbeat]] = {}
         self._proof: FinalityProof | None = None
+        self._proof_data: bytes | None = None
         self._previous: TermRecord | None = None
         self._now = now
+        self._deadline: int | None = now
         record, term = genesis, None
         for table, key, value in stored:
             if table is Table.RECORD and key == _PRESENT:
@@ -118,6 +120,9 @@ class Voter:
 
     def next_deadline(self) -> int | None:
         """When to wake it."""
+        return self._deadline
+
+    def _next_deadline(self) -> int | None:
         times = [self.term.next_deadline(self._now), self._redial_at, self._again_at]
         return min((time for time in times if time is not None), default=None)
 
@@ -126,6 +131,11 @@ class Voter:
     def step(self, what: Input, now: int) -> tuple[Effect, ...]:
         """Take one input at ``now`` ms."""
         self._now = now = max(now, self._now)
+        if type(what) is FrameReceived and (self._deadline is None or now < self._deadline):
+            # Most frames come over several links: what was seen changes nothing while nothing is due.
+            key = sha256(what.data)
+            if key in self._seen:
+                return ()
         self._changes, self._effects = [], []
         match what:
             case FrameReceived():
@@ -143,6 +153,7 @@ class Voter:
             case _:
                 pass
         self._timers(now)
+        self._deadline = self._next_deadline()
         if self._changes:
             return (Persist(tuple(self._changes)), *self._effects)
         return tuple(self._effects)
@@ -246,7 +257,7 @@ class Voter:
         for frame in output.frames:
             self._say(frame)
         if output.final is not None:
-            self._proof = output.final
+            self._proof, self._proof_data = output.final, None
             self._say(output.final)
             self._take(output.final.record)
 
@@ -310,11 +321,13 @@ class Voter:
         if query.subnet != record.subnet or query.term >= record.term:
             return
         if self._proof is not None and query.term == record.term - 1:
-            answer: TermFrame = self._proof
+            if self._proof_data is None:
+                self._proof_data = codec.encode_frame(self._proof)
+            data = self._proof_data
         else:
             heartbeats = tuple(sorted(self._heartbeats.values(), key=lambda heartbeat: heartbeat.node))
-            answer = RecordAnswer(record, self._previous, heartbeats)
-        self._effects.append(SendFrame(link, codec.encode_frame(answer)))
+            data = codec.encode_frame(RecordAnswer(record, self._previous, heartbeats))
+        self._effects.append(SendFrame(link, data))
 
     def _catch_up(self, answer: RecordAnswer) -> None:
         """Adopt a later record for which enough of the validators that it knew vouch (TOM-ROLES-059)."""
@@ -334,7 +347,7 @@ class Voter:
         known = self.term.roles.validators
         if len(vouching.intersection(known)) <= tolerated(len(known)):
             return
-        self._proof = None
+        self._proof = self._proof_data = None
         self._take(later)
         self._previous = answer.previous
 

@@ -283,10 +283,11 @@ class World:
     def _note(self, host: Host, what: Input, effects: tuple[Effect, ...]) -> None:
         assert self._hash is not None
         update = self._hash.update
-        update(b"%d %d %s " % (self.now, host.index, type(what).__name__.encode()))
+        name = type(what).__name__.encode()
         if type(what) is FrameReceived:
-            update(b"%d " % what.link)
-            update(what.data)
+            update(b"%d %d %s %d " % (self.now, host.index, name, what.link) + what.data)
+        else:
+            update(b"%d %d %s " % (self.now, host.index, name))
         for effect in effects:
             update(type(effect).__name__.encode())
             if type(effect) is SendFrame:
