@@ -16,6 +16,7 @@ from rich.console import Console
 from tla.runner import apalache as apalache_module
 from tla.runner import java as java_module
 from tla.runner.actions import actions_of, guards_of
+from tla.runner.batch import DECLARATION, Change, apart, extended_by, merged, noticed_in, suits
 from tla.runner.check import complaints_about, in_order, run_many, uncovered_actions, wants_coverage
 from tla.runner.cli import main
 from tla.runner.closure import closure_of, code_of, fingerprint, library_of, sources_of, strip_comments
@@ -34,7 +35,8 @@ from tla.runner.mutate import (
     sample_of,
 )
 from tla.runner.output import parse_output, parse_states
-from tla.runner.sany import parse_tree
+from tla.runner.record import RECORD, read_record, write_record
+from tla.runner.sany import Place, parse_tree
 from tla.runner.story import changes_between, tell
 from tla.runner.tables import Tables, fill, update
 from tla.runner.tlc import Verdict, judge, run_instance, run_tlc
@@ -650,6 +652,93 @@ def test_mutants_noticed_survivors_and_declared_equivalents(tmp_path, instances,
     (tmp_path / "equivalents.toml").write_text(declared.split("reason", maxsplit=1)[0] + 'reason = "obvious"')
     with pytest.raises(RunnerError, match="a reason takes more"):
         read_equivalents(tmp_path)
+
+
+@pytest.mark.slow
+def test_mutants_of_a_batch_are_recorded_and_not_run_again(tmp_path, monkeypatch):
+    root = tmp_path / "tla"
+    shutil.copytree(DATA, root)
+    (root / "equivalents.toml").write_text(
+        '[[equivalent]]\narea = "tiny"\naction = "Reset"\nguard = "count >= 0"\nchange = "drop"\n'
+        'reason = "the counter starts at zero and only grows"\n'
+    )
+    monkeypatch.setattr("tla.runner.mutate.BATCH_LEAST", 1)
+    known, current = load_instances(root), read_manifest(root / "manifest.json")
+
+    def run(**options):
+        said = io.StringIO()
+        options = {"sample": None, "record": True} | options
+        outcomes, code = mutate(
+            known,
+            root,
+            current,
+            area=None,
+            seed=1,
+            limit=10_000,
+            workers=2,
+            console=Console(file=said, width=200),
+            **options,
+        )
+        return outcomes, code, said.getvalue()
+
+    outcomes, code, said = run()
+    assert code is Exit.OK
+    assert "tiny/counter notices 6 of 8" in said
+    assert {one.noticed_by for one in outcomes} >= {"tiny/counter", None}
+    assert len({one.how for one in outcomes}) >= 3
+    entries = read_record(root / RECORD)
+    assert len(entries) == 8
+    # Nothing is run again, neither in a batch nor alone.
+    again, code, said = run()
+    assert code is Exit.OK
+    assert "8 of them are on record" in said
+    assert [one.runs for one in again] == [0] * 8
+    assert Tables(root, known, current).render("mutants").count("\n") == 5
+    # A sample is run, and the record is held against all guards.
+    assert run(sample=1, record=False)[1] is Exit.OK
+    name = next(iter(entries))
+    for changed, says in (
+        ({key: entry for key, entry in entries.items() if key != name}, "not on record"),
+        ({**entries, name: attrs.evolve(entries[name], sha256="0")}, "with other models"),
+        ({**entries, "tiny/Counter!Gone: drop x": entries[name]}, "no such guard"),
+    ):
+        write_record(root / RECORD, changed)
+        _, code, said = run(sample=1, record=False)
+        assert code is Exit.DRIFT
+        assert says in said
+    for text in ("{", '{"format": 2, "mutants": {}}', '{"format": 1, "mutants": {"a": {}}}'):
+        (root / RECORD).write_text(text)
+        with pytest.raises(RunnerError, match=RECORD):
+            read_record(root / RECORD)
+    assert read_record(root / "none.json") == {}
+
+
+def test_a_batch_keeps_what_overlaps_apart(library):
+    sources = sources_of(DATA / "tiny" / "MC_Counter.tla", library)
+    assert extended_by(sources, "MC_Counter") == {"MC_Counter", "Counter", "Apalache"}
+    places = [Place("G", 8, 6, 8, 30), Place("G", 8, 20, 8, 30), Place("G", 9, 1, 9, 4)]
+    changes = [Change(number, "G", place, "drop") for number, place in enumerate(places, 1)]
+    assert [[one.number for one in group] for group in apart(changes)] == [[1, 3], [2]]
+    text = merged(GUARDED, [Change(1, "G", Place("G", 8, 9, 8, 18), "negate")])
+    assert "IF mutant_number \\in {1} THEN ~(" in text
+    assert (
+        len(
+            parse_tree(
+                {"G": text, DECLARATION: f"---- MODULE {DECLARATION} ----\nVARIABLE mutant_number\n====\n"},
+                "G",
+            ).visible
+        )
+        == 2
+    )
+
+
+def test_a_batch_that_does_not_count_right_proves_nothing(instances, library):
+    instance = next(one for one in instances if one.name == "tiny/counter")
+    sources, config = sources_of(instance.module, library), instance.read_config()
+    (mutant, *_) = mutants_of(instances, DATA, None)
+    change = Change(1, mutant.module, mutant.place, mutant.change)
+    assert noticed_in(sources, "MC_Counter", config, 29, [change]) is None
+    assert not suits(attrs.evolve(config, view="x"))
 
 
 def test_samples_are_seeded_and_fair(instances):

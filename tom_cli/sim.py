@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TextIO
 
 from attrs import asdict
 from cyclopts import App, Parameter
@@ -156,6 +157,10 @@ def run(
         str | None,
         Parameter(help="Cut the network in two from one minute to another: seven twelfths against the rest."),
     ] = None,
+    log: Annotated[
+        Path | None,
+        Parameter(help="Write every term's steps as JSON lines, for TLC to check; nobody may lie."),
+    ] = None,
     json_: AsJson = False,
 ) -> int:
     """Play one network through; the same seed and options give the same run, byte for byte.
@@ -175,12 +180,14 @@ def run(
         only_terms=only_terms,
         split=split,
     )
+    if log is not None and setup.liars != 0:
+        raise SimulationUsageError("--log goes with --liars 0: it can't tell two blocks of one slot.")
     console = Console(stderr=True, highlight=False) if json_ else _console()
     started = time.monotonic()
     try:
-        with _bar(console) as bar:
+        with _bar(console) as bar, _opened(log) as stream:
             task = bar.add_task(f"{setup.terms} terms of {setup.nodes} nodes", total=1.0)
-            outcome = play(setup, lambda share: bar.update(task, completed=share))
+            outcome = play(setup, lambda share: bar.update(task, completed=share), stream)
     except BrokenPromiseError as error:
         if json_:
             _json(broken=error.promise, story=error.text, command=setup.command())
@@ -193,6 +200,20 @@ def run(
     else:
         _show(console, outcome, row)
     return 0
+
+
+@contextmanager
+def _opened(log: Path | None) -> Iterator[TextIO | None]:
+    """The log to write to, if one is wanted."""
+    if log is None:
+        yield None
+        return
+    try:
+        stream = log.open("w", encoding="utf-8")
+    except OSError as error:
+        raise SimulationUsageError(f"--log {log}: {error.strerror}.") from error
+    with stream:
+        yield stream
 
 
 def _json(**values: Any) -> None:

@@ -57,6 +57,10 @@ class BlockTree:
         """How many blocks are kept."""
         return len(self._blocks)
 
+    def __iter__(self) -> Iterator[Block]:
+        """The blocks that are kept, in the order in which they came."""
+        return iter(self._blocks.values())
+
     def get(self, block: bytes) -> Block | None:
         """A block by its hash."""
         return self._blocks.get(block)

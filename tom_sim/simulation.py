@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from attrs import define, field, frozen
 
@@ -26,6 +26,7 @@ from tom_sim.clocks import BEGIN, Clock
 from tom_sim.faults import Faults
 from tom_sim.promises import Observer, PromiseError, Promises
 from tom_sim.streams import Streams
+from tom_sim.term_log import TermLog
 from tom_sim.traffic import Traffic
 from tom_sim.view import Simulated
 from tom_sim.voter import Voter
@@ -169,7 +170,9 @@ def found(hosts: Sequence[Host], nonce: bytes, start: int, timing: Timing) -> Ge
 class Simulation:
     """One run of a :class:`Setup`."""
 
-    def __init__(self, setup: Setup, progress: Callable[[float], None] = _nobody) -> None:
+    def __init__(
+        self, setup: Setup, progress: Callable[[float], None] = _nobody, log: TextIO | None = None
+    ) -> None:
         self.setup = setup
         self.progress = progress
         """Told the share of the run that is done."""
@@ -179,6 +182,8 @@ class Simulation:
         self.promises = Promises()
         self.refusals = Refusals()
         self.promises.listeners.append(self.refusals)
+        if log is not None:
+            self.promises.listeners.append(TermLog(log))
         self.world = World(self.streams, faults, self.promises, self._make_node, real_links=setup.real_links)
         self.promises.world = self.world
         self.world.after_boot = self._introduce
@@ -431,7 +436,10 @@ def _poisson(chance: random.Random, mean: float) -> int:
     return count
 
 
-def play(setup: Setup, progress: Callable[[float], None] = _nobody) -> Outcome:
-    """One run; raises :class:`BrokenPromiseError` for a promise that is broken."""
+def play(setup: Setup, progress: Callable[[float], None] = _nobody, log: TextIO | None = None) -> Outcome:
+    """One run; raises :class:`BrokenPromiseError` for a promise that is broken.
+
+    ``log`` takes the steps of the terms (:mod:`tom_sim.term_log`).
+    """
     with memo.shared():
-        return Simulation(setup, progress).run()
+        return Simulation(setup, progress, log).run()

@@ -26,6 +26,10 @@ class Simulated(Protocol):
         """Hash of the record that it holds; empty for none."""
 
     @property
+    def term(self) -> Term | None:
+        """Its vote on the next record; ``None`` outside of any subnet."""
+
+    @property
     def next_handle(self) -> int:
         """A handle for the next message."""
 

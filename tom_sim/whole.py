@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tom_ref.frames import Descriptor
 from tom_ref.node import Node
+from tom_ref.term import Term
 from tom_sim.view import View, view_of_term
 
 
@@ -26,6 +27,11 @@ class Whole:
     def next_handle(self) -> int:
         """A handle for the next message."""
         return self.node.next_handle
+
+    @property
+    def term(self) -> Term | None:
+        """Its vote on the next record; ``None`` outside of any subnet."""
+        return self.node.home.term
 
     @property
     def present(self) -> bytes:

@@ -27,6 +27,7 @@ from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
 from tla.runner.tlc import PROCESSES, CancelledError, run_instance
 from tla.runner.traces import check_traces, generate, traced
+from tla.runner.validate import validate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -224,6 +225,7 @@ def _mutate(arguments: argparse.Namespace) -> Exit:
         limit=arguments.limit,
         workers=arguments.workers,
         console=_console(),
+        record=arguments.record,
     )
     return code
 
@@ -238,6 +240,10 @@ def _traces(arguments: argparse.Namespace) -> Exit:
         )
     generate(instances, arguments.root, pins, folder, workers=arguments.workers, console=_console())
     return Exit.OK
+
+
+def _validate(arguments: argparse.Namespace) -> Exit:
+    return validate(arguments.log, arguments.root, _console())
 
 
 def _lint(arguments: argparse.Namespace) -> Exit:
@@ -335,6 +341,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     mutants.add_argument("--seed", type=int, default=1)
     mutants.add_argument(
+        "--record",
+        action="store_true",
+        help="keep the outcomes in mutants.json, and run only what is not there yet; may be interrupted",
+    )
+    mutants.add_argument(
         "--limit",
         type=_positive,
         default=3_000_000,
@@ -348,6 +359,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     traces.add_argument("--out", type=Path, metavar="FOLDER", help="default: test-vectors/tla")
     traces.add_argument("--workers", type=_positive, default=default_workers(), metavar="N")
+    log = add("validate", _validate, "see whether a simulation's log is a behaviour of the model TermKnow")
+    log.add_argument("log", type=Path, metavar="LOG", help="what tom sim --log wrote")
     add("lint", _lint, "check the form of the models, and that every property, twin and witness is there")
     tables = add("tables", _tables, "fill the generated tables of the specification")
     tables.add_argument("--check", action="store_true", help="write nothing, fail on drift")

@@ -2,15 +2,18 @@
 
 A mutant is noticed when an instance comes out otherwise than pinned: another verdict, another
 number of distinct states, another depth, a counterexample of another length.  Instances that
-contain the mutated module run from the cheapest upwards until one notices.
+contain the mutated module run until one notices: the one that did so the last time, then those that
+noticed the neighbours, then the others from the cheapest upwards.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import random
+import threading
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tla.runner.actions import actions_of, guards_of
+from tla.runner.batch import Change, apart, extended_by, noticed_in, suits
 from tla.runner.check import Reporter
 from tla.runner.closure import library_of, sources_of
 from tla.runner.config import Config
@@ -26,12 +30,17 @@ from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance
 from tla.runner.manifest import Pin, sha256_of
 from tla.runner.output import Output
+from tla.runner.record import RECORD, Entry, fingerprint_of, read_record, write_record
 from tla.runner.sany import Place, parse_tree
 from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_named, run_tlc
 
 EQUIVALENTS = "equivalents.toml"
 MUTANT_SECONDS = 240
 """After so long an instance has not noticed; it is long enough for TLC to report its progress."""
+BATCH_LEAST = 8
+"""Fewer mutants are run one by one."""
+BARREN = 2
+"""So many batches of one kind that notice less than a tenth are the last of that kind."""
 NOT_CORE = ("MC_", "APA_")
 
 
@@ -184,8 +193,17 @@ def judges_for(
         and pins[instance.name].distinct <= limit
         and mutant.module in closures[instance.name]
     ]
-    # A passing instance explores everything and so notices most; the others stop early.
-    return sorted(able, key=lambda one: (one.expect != "pass", pins[one.name].distinct, one.name))
+
+    def key(one: Instance) -> tuple[int, int, str]:
+        # A passing instance explores everything and so notices most; those of a sweep differ in hardly more
+        # than a threshold; the others stop early.
+        small = pins[one.name].distinct < SMALL
+        rank = (0 if small and one.kind != "sweep" else 2) if one.expect == "pass" else 3
+        if one.witness_of == mutant.action:
+            rank = 1
+        return rank, pins[one.name].distinct, one.name
+
+    return sorted(able, key=key)
 
 
 def noticed(pin: Pin, result: Result) -> str | None:
@@ -213,6 +231,11 @@ class Arena:
     ) -> None:
         library = library_of(root)
         self.pins = pins
+        self.record = read_record(root / RECORD)
+        self.asked: dict[str, set[str]] = {}
+        """By mutant, the instances that didn't notice it in a batch."""
+        self._hits: dict[tuple[str, ...], Counter[str]] = {}
+        self._lock = threading.Lock()
         # An instance that changed since it was pinned would notice its own change.
         self.instances = [
             one for one in instances if one.name in pins and pins[one.name].sha256 == sha256_of(one, library)
@@ -220,13 +243,105 @@ class Arena:
         self.stale = len(instances) - len(self.instances)
         self.limit = limit
         self.sources = {one.name: sources_of(one.module, library) for one in instances}
+        self._constants = {one.name: one.read_config().constants for one in self.instances}
         self.equivalents = read_equivalents(root)
+
+    def able(self, mutant: Mutant) -> list[Instance]:
+        """The instances that may be asked, the most promising first."""
+        able = judges_for(mutant, self.instances, self.pins, self.sources, self.limit)
+        entry = self.record.get(mutant.name)
+        likely = [entry.noticed_by] if entry is not None else []
+        # A guard that names the rule a twin leaves out matters to that twin, and often to no other.
+        likely.extend(
+            one.name
+            for one in able
+            if any(text[:1] == '"' and text in mutant.guard for _, _, text in self._constants[one.name])
+        )
+        with self._lock:
+            for key in ((mutant.module, mutant.action), (mutant.module,)):
+                hits = self._hits.get(key, Counter())
+                likely.extend(name for name, _ in hits.most_common(2) if self.pins[name].distinct < SMALL)
+        rank = {name: place for place, name in reversed(list(enumerate(likely)))}
+        return sorted(able, key=lambda one: rank.get(one.name, len(likely)))
 
     def judge(self, mutant: Mutant) -> Outcome:
         """Run the instances until one notices."""
+        outcome = self._judge(mutant)
+        if outcome.noticed_by is not None and self.pins[outcome.noticed_by].verdict == Verdict.PASS.value:
+            with self._lock:
+                for key in ((mutant.module, mutant.action), (mutant.module,)):
+                    self._hits.setdefault(key, Counter())[outcome.noticed_by] += 1
+        return outcome
+
+    def batches(self, mutants: Sequence[Mutant]) -> Iterator[tuple[Instance, list[Mutant]]]:
+        """The instances to be asked about many mutants at once, the cheapest first, with those mutants."""
+        for instance in sorted(self.instances, key=lambda one: (self.pins[one.name].distinct, one.name)):
+            pin = self.pins[instance.name]
+            if (
+                instance.expect != "pass"
+                or instance.mode != "check"
+                or instance.kind in ("liveness", "induction")
+                or not pin.distinct <= min(self.limit, SMALL)
+                or not suits(instance.read_config())
+            ):
+                continue
+            reach = extended_by(self.sources[instance.name], instance.module_name)
+            found = [mutant for mutant in mutants if mutant.module in reach]
+            if found:
+                yield instance, found
+
+    def judge_many(self, instance: Instance, mutants: Sequence[Mutant]) -> dict[str, Outcome]:
+        """Ask one instance about many mutants at once; those it noticed, by name."""
+        numbered = dict(enumerate(mutants, 1))
+        found: dict[str, Outcome] = {}
+        changes = [Change(number, one.module, one.place, one.change) for number, one in numbered.items()]
+        for group in apart(changes):
+            noticed_here = noticed_in(
+                self.sources[instance.name],
+                instance.module_name,
+                instance.read_config(),
+                self.pins[instance.name].distinct,
+                group,
+            )
+            if noticed_here is None:
+                continue
+            for change in group:
+                mutant = numbered[change.number]
+                if change.number in noticed_here:
+                    declared = next((one for one in self.equivalents if one.covers(mutant)), None)
+                    how = noticed_here[change.number]
+                    found[mutant.name] = Outcome(mutant, instance.name, how, 1, declared)
+                else:
+                    self.asked.setdefault(mutant.name, set()).add(instance.name)
+        return found
+
+    def entry_of(self, outcome: Outcome) -> Entry:
+        """What to record of an outcome."""
+        asked = [one.name for one in self.able(outcome.mutant)]
+        names = asked if outcome.noticed_by is None else [outcome.noticed_by]
+        return Entry(outcome.noticed_by, outcome.how, self.limit, fingerprint_of(names, self.pins))
+
+    def is_current(self, mutant: Mutant) -> bool:
+        """Whether the record has this mutant, obtained with the models as they are now."""
+        entry = self.record.get(mutant.name)
+        if entry is None:
+            return False
+        able = {one.name for one in judges_for(mutant, self.instances, self.pins, self.sources, entry.limit)}
+        names = able if entry.noticed_by is None else {entry.noticed_by}
+        return bool(names) and names <= able and entry.sha256 == fingerprint_of(names, self.pins)
+
+    def recorded(self, mutant: Mutant) -> Outcome:
+        """The outcome that stands in the record."""
+        entry = self.record[mutant.name]
+        declared = next((one for one in self.equivalents if one.covers(mutant)), None)
+        return Outcome(mutant, entry.noticed_by, entry.how, 0, declared)
+
+    def _judge(self, mutant: Mutant) -> Outcome:
         declared = next((one for one in self.equivalents if one.covers(mutant)), None)
         runs = 0
-        for instance in judges_for(mutant, self.instances, self.pins, self.sources, self.limit):
+        for instance in self.able(mutant):
+            if instance.name in self.asked.get(mutant.name, ()):
+                continue
             pin = self.pins[instance.name]
             runs += 1
             try:
@@ -302,8 +417,15 @@ def mutate(
     limit: int,
     workers: int,
     console: Console,
+    record: bool = False,
 ) -> tuple[list[Outcome], Exit]:
-    """Run the mutants, print a report; :attr:`Exit.SURVIVORS` if one survived without a declared reason."""
+    """Run the mutants, print a report; :attr:`Exit.SURVIVORS` if one survived without a declared reason.
+
+    With ``record`` those whose entry in the record still holds are not run again, and what the others
+    come to is written there at once: a run can be cut short and taken up later.  Without, every mutant
+    is run, and a record that lacks some of them, or is not of these models, is an error
+    (:attr:`Exit.DRIFT`) if there is one at all.
+    """
     everything = mutants_of(instances, root, area, kinds)
     chosen = sample_of(everything, sample, seed)
     if not chosen:
@@ -311,9 +433,37 @@ def mutate(
     arena = Arena(instances, root, pins, limit)
     stale = f"; {arena.stale} instances without a current pin are not asked" if arena.stale else ""
     console.print(f"{len(chosen)} of {len(everything)} mutants{stale}", highlight=False)
-    with Reporter(len(chosen), console) as reporter, ThreadPoolExecutor(max_workers=workers) as pool:
+    kept = [mutant for mutant in chosen if record and arena.is_current(mutant)]
+    if record:
+        console.print(f"{len(kept)} of them are on record", highlight=False)
+    done = {mutant.name: arena.recorded(mutant) for mutant in kept}
+    writing = threading.Lock()
 
-        def one(mutant: Mutant) -> Outcome:
+    def keep(outcomes: Iterable[Outcome]) -> None:
+        with writing:
+            for outcome in outcomes:
+                done[outcome.mutant.name] = outcome
+                if record:
+                    arena.record[outcome.mutant.name] = arena.entry_of(outcome)
+            if record:
+                write_record(root / RECORD, arena.record)
+
+    barren: Counter[tuple[str, str]] = Counter()
+    ahead = [mutant for mutant in chosen if mutant.name not in done]
+    for instance, able in arena.batches(ahead):
+        left = [mutant for mutant in able if mutant.name not in done]
+        like = (instance.area_name, instance.kind)
+        # Instances of one kind, above all of a sweep, differ in little: two in vain are enough.
+        if len(left) < BATCH_LEAST or barren[like] >= BARREN:
+            continue
+        noticed_here = arena.judge_many(instance, left)
+        console.print(f"{instance.name} notices {len(noticed_here)} of {len(left)}", highlight=False)
+        barren[like] = 0 if len(noticed_here) * 10 >= len(left) else barren[like] + 1
+        keep(noticed_here.values())
+    ahead = [mutant for mutant in chosen if mutant.name not in done]
+    with Reporter(len(ahead), console) as reporter, ThreadPoolExecutor(max_workers=workers) as pool:
+
+        def one(mutant: Mutant) -> None:
             reporter.begin(mutant.name, None)
             outcome = arena.judge(mutant)
             by = (
@@ -324,12 +474,52 @@ def mutate(
                 else "equivalent: "
             )
             reporter.end(mutant.name, f"{by}{outcome.how}")
-            return outcome
+            keep([outcome])
 
-        outcomes = list(pool.map(one, chosen))
-    return outcomes, print_outcomes(
-        outcomes, arena.equivalents, console, whole=len(chosen) == len(everything) and area is None
+        list(pool.map(one, ahead))
+    outcomes = [done[mutant.name] for mutant in chosen]
+    whole = len(chosen) == len(everything) and area is None
+    code = print_outcomes(outcomes, arena.equivalents, console, whole=whole)
+    if record and whole:
+        names = {mutant.name for mutant in everything}
+        write_record(root / RECORD, {name: entry for name, entry in arena.record.items() if name in names})
+    elif not record and arena.record and tuple(kinds) == ("main",):
+        code = max(code, print_gaps(gaps_in(arena, everything, whole=area is None), console))
+    return outcomes, code
+
+
+def gaps_in(arena: Arena, everything: Sequence[Mutant], *, whole: bool) -> list[str]:
+    """What the record lacks, in words: mutants without an entry or with one of other models.
+
+    With ``whole``, entries of guards that are no more as well.
+    """
+    found = [f"not on record: {one.name}" for one in everything if one.name not in arena.record]
+    found.extend(
+        f"on record with other models: {one.name}"
+        for one in everything
+        if one.name in arena.record and not arena.is_current(one)
     )
+    found.extend(
+        f"on record, but nobody noticed: {one.name}"
+        for one in everything
+        if one.name in arena.record and arena.recorded(one).survived
+    )
+    if whole:
+        names = {one.name for one in everything}
+        found.extend(f"on record, but no such guard: {name}" for name in arena.record if name not in names)
+    return found
+
+
+def print_gaps(gaps: Sequence[str], console: Console) -> Exit:
+    """Say what the record lacks, and how to fill it."""
+    for gap in gaps[:20]:
+        console.print(gap, style="red", markup=False, highlight=False, soft_wrap=True)
+    if not gaps:
+        return Exit.OK
+    console.print(
+        f"{len(gaps)} gaps in {RECORD}; python -m tla.runner mutate --record fills them", highlight=False
+    )
+    return Exit.DRIFT
 
 
 def print_outcomes(

@@ -31,6 +31,8 @@ _FRAME = re.compile(r"@!@!@(?:START|END)MSG [\d:]+ @!@!@")
 _ASSIGNED = re.compile(r"^(?:/\\ )?[A-Za-z0-9_]+ = ")
 _CONJUNCT = re.compile(r"^/\\ ([A-Za-z0-9_]+) = (.*)$")
 
+CHATTER = 2_000
+"""The most lines outside of messages that are kept."""
 COUNT_CODES = {2199, 2200, 2206}
 SIMULATION_CODES = {2209, 2210}
 STATE_CODES = {2122, 2217, 2218}
@@ -136,7 +138,7 @@ class Output:
             self._lines.append(line)
         elif line.strip():
             self.chatter.append(line)
-            del self.chatter[:-200]
+            del self.chatter[:-CHATTER]
         return False
 
     def close(self) -> None:

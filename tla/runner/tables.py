@@ -7,6 +7,7 @@
 ``sweep AREA...``     both sides of every threshold
 ``witnesses AREA...`` every action and the least number of steps to it
 ``AREA-results`` etc. the same, together with the areas that serve AREA's chapter
+``mutants``           who notices what, by module, from ``mutants.json``
 ``bias``              what spoiling slots is worth, from ``tla/roles/bias.py``
 ====================  =====================================================================
 
@@ -24,7 +25,9 @@ from pathlib import Path
 from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance
 from tla.runner.manifest import Pin
+from tla.runner.mutate import read_equivalents
 from tla.runner.properties import read_properties
+from tla.runner.record import RECORD, Entry, read_record
 
 SERVING = {"purge": ("compose", "abs")}
 """Areas without a chapter of their own stand in the chapter of another."""
@@ -166,6 +169,38 @@ class Tables:
             parts.append(markdown((*names, "checks", "result", "distinct states"), rows, (len(names) + 2,)))
         return "\n".join(parts) if parts else "No threshold is declared.\n"
 
+    def mutants(self) -> str:
+        """By module: how many mutants, how many are noticed, and by how many instances."""
+        entries = read_record(self.root / RECORD)
+        declared = read_equivalents(self.root)
+        groups: dict[str, list[Entry]] = {}
+        for name, entry in entries.items():
+            groups.setdefault(name.partition("!")[0], []).append(entry)
+        rows = [
+            (
+                f"`{module}`",
+                str(len(group)),
+                str(sum(entry.noticed_by is not None for entry in group)),
+                str(sum(entry.noticed_by is None for entry in group)),
+                str(sum("violated" in entry.how for entry in group)),
+                str(len({entry.noticed_by for entry in group} - {None})),
+            )
+            for module, group in sorted(groups.items())
+        ]
+        head = (
+            "module",
+            "mutants",
+            "noticed",
+            "declared equivalent",
+            "of those noticed, by a broken property",
+            "by so many instances",
+        )
+        lines = [
+            f"- `{one.area}`, `{one.action}`, {one.change} `{' '.join(one.guard.split())}`: {one.reason}"
+            for one in declared
+        ]
+        return markdown(head, rows, (1, 2, 3, 4, 5)) + ("\n" + "\n".join(lines) + "\n" if lines else "")
+
     def bias(self) -> str:
         """What ``tla/roles/bias.py`` prints: a table in Markdown."""
         script = self.root / "roles" / "bias.py"
@@ -193,6 +228,7 @@ class Tables:
             "twins": self.twins,
             "sweep": self.sweep,
             "witnesses": self.witnesses,
+            "mutants": self.mutants,
             "bias": self.bias,
         }
         if not words or words[0] not in makers:

@@ -54,6 +54,8 @@ class Result:
     stuttering: bool
     coverage: tuple[ActionCount, ...]
     problems: tuple[str, ...]
+    chatter: tuple[str, ...]
+    """The last lines outside of messages: what ``PrintT`` prints, and what SANY complains of."""
     seconds: float
     exit_code: int
 
@@ -300,6 +302,7 @@ def judge(
         stuttering=output.stuttering,
         coverage=tuple(output.coverage),
         problems=tuple(problems),
+        chatter=tuple(output.chatter),
         seconds=seconds,
         exit_code=exit_code,
     )
