@@ -649,6 +649,23 @@ def test_expired_is_said_at_the_end_of_retention_and_again_until_taken() -> None
     assert net.states("A", 7)[-2:] == [S.EXPIRED, S.EXPIRED]
 
 
+def test_a_final_state_that_a_start_brings_about_is_told_once() -> None:
+    """TOM-PURGE-005, 037: retention ended while the node was off; it says so once, not twice."""
+    net = home("A", "B", "C")
+    net.stop("B")
+    handle = net.send("A", "B", ttl=TTL)
+    net.stop("A")
+    net.now += TTL + 2 * FAST.eps
+    net["A"].effects.clear()
+    net["A"].restart(net.now)
+    net.start("A")
+    assert net.states("A", handle) == [S.EXPIRED]
+    net["A"].effects.clear()
+    net["A"].restart(net.now)
+    net.start("A")
+    assert net.states("A", handle) == [S.EXPIRED]
+
+
 def test_untaken_states_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """TOM-PURGE-005, 015: who never takes them is refused more messages, and told when to go on."""
     monkeypatch.setattr(constants, "MAX_VERDICTS", 1)

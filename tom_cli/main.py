@@ -30,7 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tom_cli import demo as demonstration
-from tom_cli import purge, sim, subnet
+from tom_cli import purge, sim, sim_purge, subnet
 from tom_cli.dump import Row, dump
 from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
@@ -107,6 +107,8 @@ id_app = App(
     help_epilogue=_examples("tom id new", "tom id new alice.tom --passphrase", "tom id show alice.tom"),
 )
 app.command(id_app)
+sim.app.command(sim_purge.purge)
+sim.app.command(sim_purge.idle_month, name="idle")
 app.command(sim.app)
 
 

@@ -123,11 +123,20 @@ def _minutes(text: str) -> tuple[int, int]:
     return int(begin) * 60_000, int(end) * 60_000
 
 
-def _console() -> Console:
-    return Console(highlight=False)
+def seeds_of(text: str) -> tuple[int, int]:
+    """From one seed up to before another; raises :class:`SimulationUsageError`."""
+    first, dash, end = text.partition("-")
+    if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
+        raise SimulationUsageError("--seeds is two numbers, such as 0-100.")
+    return int(first), int(end)
 
 
-def _bar(console: Console) -> Progress:
+def console_for(*, json_: bool) -> Console:
+    """Where people read: not where programs read their JSON."""
+    return Console(stderr=json_, highlight=False)
+
+
+def progress_bar(console: Console) -> Progress:
     """A progress bar on a terminal; elsewhere nothing."""
     return Progress(
         TextColumn("{task.description}"),
@@ -182,21 +191,23 @@ def run(
     )
     if log is not None and setup.liars != 0:
         raise SimulationUsageError("--log goes with --liars 0: it can't tell two blocks of one slot.")
-    console = Console(stderr=True, highlight=False) if json_ else _console()
+    console = console_for(json_=json_)
     started = time.monotonic()
     try:
-        with _bar(console) as bar, _opened(log) as stream:
+        with progress_bar(console) as bar, _opened(log) as stream:
             task = bar.add_task(f"{setup.terms} terms of {setup.nodes} nodes", total=1.0)
             outcome = play(setup, lambda share: bar.update(task, completed=share), stream)
     except BrokenPromiseError as error:
         if json_:
-            _json(broken=error.promise, story=error.text, command=setup.command())
+            print_json(broken=error.promise, story=error.text, command=setup.command())
         else:
             console.print(error.text, markup=False, style="red")
         return FAILED
     row = campaign.row_of(outcome, time.monotonic() - started)
     if json_:
-        _json(**asdict(row), command=setup.command(), liar_kinds=outcome.liars, refusals=outcome.refusals)
+        print_json(
+            **asdict(row), command=setup.command(), liar_kinds=outcome.liars, refusals=outcome.refusals
+        )
     else:
         _show(console, outcome, row)
     return 0
@@ -216,7 +227,8 @@ def _opened(log: Path | None) -> Iterator[TextIO | None]:
         yield stream
 
 
-def _json(**values: Any) -> None:
+def print_json(**values: Any) -> None:
+    """One document on the output."""
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 
@@ -265,9 +277,7 @@ def many(
     json_: AsJson = False,
 ) -> int:
     """Play many seeds; every one has to keep every promise."""
-    first, dash, end = seeds.partition("-")
-    if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise SimulationUsageError("--seeds is two numbers, such as 0-100.")
+    first, end = seeds_of(seeds)
     if not 1 <= workers <= 1_024:
         raise SimulationUsageError("--workers is from 1 to 1024.")
     like = _setup(
@@ -282,7 +292,7 @@ def many(
         links="plain",
         only_terms=only_terms,
     )
-    console = Console(stderr=True, highlight=False) if json_ else _console()
+    console = console_for(json_=json_)
     rows: list[Row] = []
     started = time.monotonic()
     with Progress(
@@ -294,16 +304,16 @@ def many(
         transient=True,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=int(end) - int(first), broken=0)
-        what = campaign.setups(int(first), int(end), like)
-        for row in campaign.run(what, scheduler=scheduler, workers=workers):
+        task = bar.add_task("", total=end - first, broken=0)
+        what = campaign.setups(first, end, like)
+        for row in campaign.run(what, scheduler=scheduler, workers=workers, one=campaign.run_one):
             rows.append(row)
             bar.update(task, advance=1, broken=sum(bool(one.broken) for one in rows))
     if out is not None:
         campaign.write_csv(out, rows)
     broken = [row for row in rows if row.broken]
     if json_:
-        _json(**_totals(rows, time.monotonic() - started), broken=[asdict(row) for row in broken])
+        print_json(**_totals(rows, time.monotonic() - started), broken=[asdict(row) for row in broken])
     else:
         _show_campaign(console, rows, time.monotonic() - started)
         for row in broken[:3]:

@@ -342,7 +342,7 @@ class Node:
 
     def _say_again(self, step: Step) -> None:
         """Tell the application the final states that it has not taken, with the receipt while it is kept."""
-        for handle, state in self._sending.verdicts:
+        for handle, state in self._sending.say_again():
             data = self._custody.own_receipt(handle)
             receipt = None if data is None else codec.decode_receipt(data)
             message = None if receipt is None else receipt.message_id

@@ -93,6 +93,8 @@ class Sending:
     _last_handle: int = -1
     _verdicts: dict[int, DeliveryState] = field(factory=dict)
     """Final states that the application has not taken."""
+    _untold: list[int] = field(factory=list)
+    """Handles of final states that were reached before this start."""
 
     @property
     def writable(self) -> bool:
@@ -136,16 +138,20 @@ class Sending:
     def restore_verdict(self, record: bytes, handle: int) -> None:
         """Take a final state back that the application has not taken."""
         self._verdicts[handle] = DeliveryState(codec.VERDICT.decode(record).state)
+        self._untold.append(handle)
         self._last_handle = max(self._last_handle, handle)
 
     def skip_to(self, handle: int) -> None:
         """Use no handle up to this one again."""
         self._last_handle = max(self._last_handle, handle)
 
-    @property
-    def verdicts(self) -> list[tuple[int, DeliveryState]]:
-        """Handles and final states that the application has not taken, oldest first (TOM-PURGE-005)."""
-        return sorted(self._verdicts.items())
+    def say_again(self) -> list[tuple[int, DeliveryState]]:
+        """Handles and final states of before this start that the application has not taken, oldest first.
+
+        Those that this very start brought about were said when it did (TOM-PURGE-005).
+        """
+        untold, self._untold = sorted(self._untold), []
+        return [(handle, self._verdicts[handle]) for handle in untold]
 
     def taken(self, step: Step, handle: int) -> bool:
         """The application knows a final state: erase it; ``False`` when there is none."""

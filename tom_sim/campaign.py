@@ -9,10 +9,10 @@ from __future__ import annotations
 import csv
 import importlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from attrs import asdict, evolve, fields, frozen
 
@@ -94,6 +94,10 @@ def row_of(outcome: Outcome, seconds: float) -> Row:
     )
 
 
+SomeSetup = TypeVar("SomeSetup", bound=Setup)
+SomeRow = TypeVar("SomeRow", bound=Row)
+
+
 def run_one(setup: Setup) -> Row:
     """One run, whatever comes of it."""
     started = time.monotonic()
@@ -104,27 +108,31 @@ def run_one(setup: Setup) -> Row:
         return evolve(nothing, broken=error.promise, story=error.text)
 
 
-def setups(first: int, end: int, like: Setup) -> Iterator[Setup]:
+def setups(first: int, end: int, like: SomeSetup) -> Iterator[SomeSetup]:
     """One set-up for each seed from ``first`` up to but not including ``end``."""
     for seed in range(first, end):
         yield evolve(like, seed=seed)
 
 
-def run(what: Iterable[Setup], *, scheduler: str, workers: int) -> Iterator[Row]:
-    """The rows of all runs as they come in, in any order.
+def run(
+    what: Iterable[SomeSetup], *, scheduler: str, workers: int, one: Callable[[SomeSetup], SomeRow]
+) -> Iterator[SomeRow]:
+    """The rows of all runs as they come in, in any order; ``one`` makes a row of a set-up.
 
     ``scheduler`` is :data:`PLAIN`, :data:`LOCAL` or the address of a Dask scheduler.  Raises
     :class:`CampaignError` when it can't be used.
     """
     if scheduler == PLAIN:
         with ProcessPoolExecutor(workers) as pool:
-            for done in as_completed([pool.submit(run_one, setup) for setup in what]):
+            for done in as_completed([pool.submit(one, setup) for setup in what]):
                 yield done.result()
         return
-    yield from _run_on_dask(list(what), scheduler, workers)
+    yield from _run_on_dask(list(what), scheduler, workers, one)
 
 
-def _run_on_dask(what: list[Setup], scheduler: str, workers: int) -> Iterator[Row]:
+def _run_on_dask(
+    what: list[SomeSetup], scheduler: str, workers: int, one: Callable[[SomeSetup], SomeRow]
+) -> Iterator[SomeRow]:
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:
@@ -146,14 +154,14 @@ def _run_on_dask(what: list[Setup], scheduler: str, workers: int) -> Iterator[Ro
     except (OSError, ValueError, TimeoutError) as error:
         raise CampaignError(f"The scheduler {scheduler} can't be used: {error}") from error
     with client:
-        futures = client.map(run_one, what, pure=False)
+        futures = client.map(one, what, pure=False)
         for _, row in distributed.as_completed(futures, with_results=True):
             yield row
 
 
-def write_csv(path: Path, rows: Iterable[Row]) -> None:
-    """All rows, by seed, with a line of names; stories are left out."""
-    names = [field.name for field in fields(Row) if field.name != "story"]
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """All rows, of one kind, by seed, with a line of names; stories are left out."""
+    names = [field.name for field in fields(type(rows[0])) if field.name != "story"]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

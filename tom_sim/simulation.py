@@ -177,7 +177,7 @@ class Simulation:
         self.progress = progress
         """Told the share of the run that is done."""
         self.streams = Streams(setup.seed)
-        faults = fault_module.drawn(self.streams.chance("faults")) if setup.faults is None else setup.faults
+        faults = self.weather() if setup.faults is None else setup.faults
         self.faults = faults
         self.promises = Promises()
         self.refusals = Refusals()
@@ -187,7 +187,7 @@ class Simulation:
         self.world = World(self.streams, faults, self.promises, self._make_node, real_links=setup.real_links)
         self.promises.world = self.world
         self.world.after_boot = self._introduce
-        self.traffic = Traffic(self.world, self.streams.chance("traffic"))
+        self.traffic = Traffic(self.world, self.streams.chance("traffic"), setup.timing.eps)
         self.promises.listeners.append(self.traffic)
         self.outcome = Outcome(setup, faults)
         skew = self.streams.chance("skew")
@@ -200,6 +200,10 @@ class Simulation:
         self._choose_liars()
 
     # --- set-up -------------------------------------------------------------------------------------------
+
+    def weather(self) -> Faults:
+        """What goes wrong when nothing is said about it."""
+        return fault_module.drawn(self.streams.chance("faults"))
 
     def _choose_liars(self) -> None:
         chance = self.streams.chance("liars")

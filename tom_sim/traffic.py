@@ -3,19 +3,20 @@
 The names of the promises are those of ``tla/purge`` where there is one: ``AtMostOnce`` (shown as new once,
 and never after it was acknowledged), ``DeliveredIffReceipt`` ("delivered" comes with the recipient's valid
 receipt, and only for what the recipient stored), ``Authentic`` (what is shown was sent, by this sender, to
-this recipient), ``StatesRise``, ``ExpiredInTime``, ``KeysOnce`` (no message key encrypts two texts) and
-``DeliveredInTime`` (between honest members of one subnet, once the network is calm).
+this recipient), ``StatesRise``, ``SaidOnce`` (a final state is said once a start), ``ExpiredInTime``,
+``KeysOnce`` (no message key encrypts two texts) and ``DeliveredInTime`` (between honest members of one
+subnet, once the network is calm).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import define, field
 
-from tom_ref import codec
+from tom_ref import codec, constants
 from tom_ref.crypto import sha256, verify
 from tom_ref.effects import Change, Deliver, DeliveryState, Effect, Progress, Table
 from tom_ref.errors import ProtocolError
@@ -47,6 +48,8 @@ class Sent:
     """ms of true time when the application asked."""
     taken: bool = False
     """Whether it was written to the sender's disk."""
+    ttl: int = TTL
+    """ms"""
     created_at: int = 0
     """ms by the sender's clock."""
     message_id: bytes | None = None
@@ -54,13 +57,18 @@ class Sent:
     shown_as_new: int = 0
     acknowledged: bool = False
     state: DeliveryState = DeliveryState.PENDING
+    said_in: int = 0
+    """In which life of its sender's node the final state was said last; 0 for none."""
 
 
 class Traffic(Observer):
     """All messages of a run."""
 
-    def __init__(self, world: World, chance: random.Random) -> None:
+    def __init__(self, world: World, chance: random.Random, eps: int = constants.EPS) -> None:
         self.world = world
+        self.eps = eps
+        self.clock: Callable[[Host], int] = world.time_of
+        """Reads a node's network time."""
         self.sent: list[Sent] = []
         self.open: dict[int, Sent] = {}
         """Messages that have not come to an end, by number."""
@@ -79,20 +87,20 @@ class Traffic(Observer):
 
     # --- applications -----------------------------------------------------------------------------------
 
-    def say(self, sender: Host, recipient: Host, *, route: Route = Route.RELAY_FIRST) -> bool:
-        """An application sends a message of random content; whether its node took it."""
+    def say(self, sender: Host, recipient: Host, *, route: Route = Route.RELAY_FIRST, ttl: int = TTL) -> bool:
+        """An application sends a message of random content, for ``ttl`` ms; whether its node took it."""
         if sender.node is None:
             return False
         number = len(self.sent)
         size = self._chance.choice((0, 5, 60, 300, 300, 2_000))
         content = b"%d " % number + self._chance.randbytes(size)
-        message = Sent(number, sender.index, recipient.index, content, self.world.now)
-        message.created_at = self.world.time_of(sender)
+        message = Sent(number, sender.index, recipient.index, content, self.world.now, ttl=ttl)
+        message.created_at = self.clock(sender)
         handle = sender.node.next_handle
         self._handles[sender.index, handle] = message
         self._by_content[content] = message
         try:
-            self.world.feed(sender, SendMessage(handle, recipient.id, content, TTL, route))
+            self.world.feed(sender, SendMessage(handle, recipient.id, content, ttl, route))
         except CommandError:
             del self._handles[sender.index, handle]
             del self._by_content[content]
@@ -214,6 +222,10 @@ class Traffic(Observer):
         )
         message.state = what.state
         if what.state >= DeliveryState.DELIVERED:
+            self._require(
+                "SaidOnce", message.said_in != host.incarnation, f"{name} comes to an end twice in one life"
+            )
+            message.said_in = host.incarnation
             self.world.later(0, self._take, host, host.incarnation, what.handle)
         if what.state is DeliveryState.DELIVERED:
             receipt = what.receipt
@@ -232,7 +244,7 @@ class Traffic(Observer):
         elif what.state is DeliveryState.EXPIRED:
             self._require(
                 "ExpiredInTime",
-                self.world.time_of(host) >= retention_end(message.created_at, TTL),
+                self.clock(host) >= retention_end(message.created_at, message.ttl, self.eps),
                 f"{name} expired before its time",
             )
             self.expired += self.open.pop(message.number, None) is not None
@@ -249,7 +261,7 @@ class Traffic(Observer):
             for message in self.open.values()
             if message.taken
             and message.asked_at <= latest
-            and self.world.now - message.asked_at < TTL - IN_TIME
+            and self.world.now - message.asked_at < message.ttl - IN_TIME
             and all(self.world.hosts[end].node for end in (message.sender, message.recipient))
         ]
 

@@ -39,6 +39,11 @@ class Whole:
         term = self.node.home.term
         return b"" if term is None else term.present
 
+    @property
+    def purge_clock(self) -> int:
+        """The highest reading of its network time, in ms."""
+        return self.node._now  # noqa: SLF001 - looked at, never changed
+
     def view(self) -> View | None:
         """What it holds; ``None`` outside of any subnet."""
         term = self.node.home.term

@@ -24,7 +24,7 @@ from tom_ref.drivers.system import DeterministicEntropy
 from tom_ref.effects import Change, CloseLink, Dial, Effect, Persist, SendFrame
 from tom_ref.frames import Address, Transport
 from tom_ref.identity import Identity
-from tom_ref.inputs import DialFailed, FrameReceived, Input, LinkDown, LinkUp, Start, Wake
+from tom_ref.inputs import ClockMeasured, DialFailed, FrameReceived, Input, LinkDown, LinkUp, Start, Wake
 from tom_ref.link import Link, LinkClosed, LinkFrame, LinkOpened
 from tom_sim.clocks import Clock
 from tom_sim.faults import Faults
@@ -107,6 +107,10 @@ class Host:
         self.store = MemoryStore()
         self.node: Simulated | None = None
         self.incarnation = 0
+        self.gone = False
+        """It never comes back."""
+        self.on_since = 0
+        """ms: when it was switched on last."""
         self.channels: dict[int, Channel] = {}
         self.next_link = 1
         self.group: list[tuple[Effect, ...]] = []
@@ -157,6 +161,8 @@ class World:
         self.calm = True
         """Nothing goes wrong now, but what liars do."""
         self.real_links = real_links
+        self.measures = False
+        """Plain links measure the clocks of their two ends, as real ones do with their pings."""
         self.observer = observer
         self.hosts: list[Host] = []
         self.by_id: dict[bytes, Host] = {}
@@ -224,9 +230,10 @@ class World:
 
     def boot(self, host: Host) -> None:
         """Switch a computer on, with what its disk holds."""
-        if host.node is not None:
+        if host.node is not None or host.gone:
             return
         host.incarnation += 1
+        host.on_since = self.now
         host.wake_at = None
         host.doomed = False
         host.node = self._make_node(host, self.time_of(host))
@@ -446,6 +453,22 @@ class World:
         self.feed(host, LinkUp(near.number, theirs, initiated=True))
         if far.alive:
             self.feed(other, LinkUp(far.number, mine, initiated=False))
+        if self.measures:
+            self._measure(near)
+            self._measure(far)
+
+    def measure(self, host: Host) -> None:
+        """Both ends of all links of a computer look at each other's clocks."""
+        for channel in list(host.channels.values()):
+            for end in (channel, channel.other):
+                if end is not None:
+                    self._measure(end)
+
+    def _measure(self, channel: Channel) -> None:
+        """What a ping would say, without the error of its way."""
+        if channel.alive and channel.other is not None and channel.other.alive:
+            apart = self.time_of(channel.other.host) - self.time_of(channel.host)
+            self.feed(channel.host, ClockMeasured(channel.number, apart, 2))
 
     def _new_channel(self, host: Host) -> Channel:
         channel = Channel(host, host.next_link)
