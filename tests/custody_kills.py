@@ -20,6 +20,7 @@ import socket
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -159,6 +160,15 @@ class Records:
         self.changed.set()
         self.changed = trio.Event()
 
+    def more_kept(self, before: int) -> bool:
+        """Whether more was put into custody than that."""
+        return self.events["kept"] > before
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        while not holds():
+            await self.changed.wait()
+
     @property
     def settled(self) -> bool:
         """Whether everything that was taken has been shown."""
@@ -260,8 +270,7 @@ class Life:
 
     async def until(self, lines: int) -> None:
         """Wait until it has said so much."""
-        while self.lines < lines:
-            await self.everything.changed.wait()
+        await self.everything.until(lambda: self.lines >= lines)
 
 
 async def begin(folder: Path, name: str, life: str) -> trio.Process:
@@ -280,7 +289,12 @@ async def die_often(folder: Path, name: str, kills: int, chance: random.Random, 
         life = Life(await begin(folder, name, f"{name}-{number}"), everything)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(life.read)
-            if chance.random() < 0.9:
+            if number == 0:
+                # In every run something waits in custody before anything but the recipient is killed.
+                await everything.until(
+                    lambda: bool(everything.shown if name == "recipient" else everything.events["kept"])
+                )
+            elif chance.random() < 0.9:
                 # A random line, and a moment after it: between what the node did there and what follows.
                 await life.until(1)
                 with trio.move_on_after(chance.random() * 4.0):
@@ -294,9 +308,8 @@ async def die_often(folder: Path, name: str, kills: int, chance: random.Random, 
         if name == "recipient":
             # It stays away until something was put into custody for it, if anything is.
             kept = everything.events["kept"]
-            with trio.move_on_after(8.0):
-                while everything.events["kept"] == kept:
-                    await everything.changed.wait()
+            with trio.move_on_after(8.0 if number else SETTLED_WITHIN):
+                await everything.until(partial(everything.more_kept, kept))
         await trio.sleep(chance.random() * 0.3)
     return Life(await begin(folder, name, f"{name}-last"), everything)
 
@@ -326,8 +339,9 @@ async def survive(folder: Path, seed: int, kills: int) -> Records:
             assert life.process.stdin is not None
             await life.process.stdin.send_all(b"finish\n")
         with trio.move_on_after(SETTLED_WITHIN):
-            while not everything.settled or everything.final["DELIVERED"] < len(everything.taken):
-                await everything.changed.wait()
+            await everything.until(
+                lambda: everything.settled and everything.final["DELIVERED"] >= len(everything.taken)
+            )
         for life in lives:
             assert life.process.stdin is not None
             await life.process.stdin.aclose()
