@@ -103,9 +103,17 @@ conformance: $(SETUP) ## Hold the reference to the conformance suite, and the su
 ##@ Documentation
 
 .PHONY: docs
-docs: $(SETUP) ## Build the documentation site, warnings as errors
-	@$(PY) -m sphinx -W --keep-going -q -b html docs docs/_build/html
+docs: $(SETUP) ## Build the documentation site, warnings as errors, and check its links
+	@$(PY) -m tools.site
 	@echo "docs/_build/html/index.html"
+
+.PHONY: printable
+printable: $(SETUP) ## The specification as one page and, where there is a Chromium, as PDF
+	@$(PY) -m tools.site printable
+
+.PHONY: docs-links
+docs-links: $(SETUP) ## Ask every other site that the pages link to whether it is there
+	@$(PY) -m tools.site links
 
 .PHONY: docs-serve
 docs-serve: docs ## Build the site and serve it on http://127.0.0.1:8000

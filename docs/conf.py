@@ -20,8 +20,10 @@ extensions = [
     "machine_index",
     "conformance_pages",
     "generated_tables",
+    "printable",
+    "port_matrix",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "_print"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -51,3 +53,17 @@ html_theme_options = {
         "color-brand-content": "#5fc7bb",
     },
 }
+
+if tags.has("printable"):  # type: ignore[name-defined]  # noqa: F821 -- Sphinx puts it here
+    root_doc = "generated/printable"
+    include_patterns = ["generated/printable.md", "generated/[0-9]*.md"]
+    html_theme = "basic"
+    html_theme_options = {}
+    html_static_path = []
+    html_css_files = []
+    html_permalinks = False
+    html_domain_indices = html_use_index = False
+    templates_path = ["_print"]
+    html_context: dict[str, str] = {}
+else:
+    exclude_patterns.append("generated/printable.md")

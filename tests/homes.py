@@ -12,7 +12,6 @@ from tests.network import Network, Peer
 from tom_ref import codec
 from tom_ref.effects import Dial, Effect, Event, Invited, Report, SendFrame
 from tom_ref.frames import Address, Transport
-from tom_ref.home import Standing
 from tom_ref.identity import Identity
 from tom_ref.inputs import (
     ClockMeasured,
@@ -28,6 +27,7 @@ from tom_ref.inputs import (
 )
 from tom_ref.node import Node
 from tom_ref.records import record_hash
+from tom_ref.states import Standing
 from tom_ref.term_frames import Invitation, TermRecord
 from tom_ref.timing import Timing
 

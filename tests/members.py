@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
-from tests.network import Draws
+from tests.network import Draws, declared_change
 from tests.subnets import FAST, START, founded, identities
 from tom_ref.draft import Roles
 from tom_ref.effects import (
@@ -178,7 +178,9 @@ class Members:
         computer = self[index]
         if computer.node is None or index in self.asleep:
             return ()
+        was = computer.node.home.standing
         effects = computer.node.step(what, self.now + computer.offset)
+        declared_change(was, computer.node.home.standing)
         if computer.crash_before is not None and computer.crash_before(effects):
             computer.crash_before = None
             self.kill(index)

@@ -34,6 +34,7 @@ from tom_ref.inputs import (
     Wake,
 )
 from tom_ref.node import Node, subnet_id
+from tom_ref.states import HOME, Standing
 
 START = 1_800_000_000_000
 SUBNET = subnet_id("test")
@@ -53,6 +54,11 @@ class Draws:
         self._count += 1
         block = sha256(f"{self._seed}/{purpose}/{self._count}".encode())
         return (block * (size // 32 + 1))[:size]
+
+
+def declared_change(was: Standing, now_is: Standing) -> None:
+    """A node's standing changed as ``tom_ref.states.HOME`` declares, or not at all."""
+    assert was is now_is or now_is in HOME[was], f"{was} became {now_is}"
 
 
 class Peer:
@@ -107,7 +113,9 @@ class Network:
     def do(self, name: str, what: Input) -> tuple[Effect, ...]:
         """One step of one node; its frames are queued, its changes written."""
         peer = self.peers[name]
+        was = peer.node.home.standing
         effects = peer.node.step(what, self.now)
+        declared_change(was, peer.node.home.standing)
         for position, effect in enumerate(effects):
             if isinstance(effect, Persist):
                 assert position == 0, "Persist comes first"

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from tom_cli.dump import dump
 from tom_ref import wire
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs" / "_ext"))
@@ -143,3 +144,18 @@ def test_the_third_part_is_solved_right():
         at += 3 + size
     assert kinds == [3, 1, 1]
     assert bytes(frame) == given(2)[1]
+
+
+def test_tom_inspect_shows_every_frame_field_by_field_as_the_pages_do():
+    for kind, structure in example_bytes.frame_types().items():
+        example = example_bytes.example(structure.replace("_", "-"))
+        assert example is not None
+        assert example.data[0] == kind
+        title, rows, refusal = dump(example.data)
+        assert title.partition("\n")[0] == structure.replace("_", " ")
+        assert refusal is None, structure
+        assert [(row.field, row.offset, len(row.data)) for row in rows] == [
+            (span.path, span.offset, span.size) for span in example_bytes.spans(structure, example.data)
+        ]
+        cut = dump(example.data[:-1])
+        assert b"".join(row.data for row in cut[1]) == example.data[:-1], structure

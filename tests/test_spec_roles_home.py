@@ -34,7 +34,6 @@ from tom_ref.effects import (
 )
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Address, DescriptorAnswer, DescriptorQuery, Envelope, Transport
-from tom_ref.home import Standing
 from tom_ref.inputs import (
     AddPeer,
     Begin,
@@ -51,6 +50,7 @@ from tom_ref.inputs import (
     Wake,
 )
 from tom_ref.invitation import shown_token, sign_invitation
+from tom_ref.states import Standing
 from tom_ref.step import Step
 from tom_ref.term_frames import (
     NO_HASH,

@@ -17,10 +17,10 @@ from tom_ref import codec, constants, records, vrf
 from tom_ref.draft import Roles
 from tom_ref.effects import Effect, Event, Persist, Table
 from tom_ref.errors import ProtocolError, Reason
-from tom_ref.home import Standing
 from tom_ref.identity import Identity
 from tom_ref.inputs import FrameReceived, JoinSubnet, LeaveSubnet, MakeInvitation
 from tom_ref.moves import Moves, Rank, judge_child, rank_of_child, rank_of_parent
+from tom_ref.states import Standing
 from tom_ref.step import Step
 from tom_ref.term import own_heartbeat
 from tom_ref.term_frames import (

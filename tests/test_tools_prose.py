@@ -29,6 +29,11 @@ def test_the_prose_of_this_repository_passes():
     [
         ("A frame has at most 1,048,577 bytes.", "1,048,577 is the value of no constant"),
         ("See MAX_FRAMES for that.", "MAX_FRAMES is no constant"),
+        ("The clocks differ by `EPS` (120 s).", "`EPS` (120 s: EPS is 5,000 ms"),
+        ("A message lives 90 seconds (MAX_TTL).", "90 seconds (MAX_TTL): MAX_TTL is 86,400,000 ms"),
+        ("It waits for 2 EPS, that is 2 `EPS` = 9 s.", "2 `EPS` = 9 s: EPS is 5,000 ms"),
+        ("`MAX_CONTENT`\nis 2 MiB.", "MAX_CONTENT is 1,048,576 bytes"),
+        ("A subnet has MAX_MEMBERS (63) of them.", "MAX_MEMBERS (63: MAX_MEMBERS is 64 count"),
         ("![](tools/prose.toml)", "the picture tools/prose.toml has no text"),
         ("Read [this](missing.md) first.", "the link to missing.md leads nowhere"),
         ("The recieved message.", "spelling: recieved ==> received"),
@@ -48,6 +53,16 @@ def test_what_is_right_or_made_or_run_is_let_through(tmp_path: Path):
         "<!-- generated:constants -->\n\n| 9,999,999 | NO_SUCH |\n\n<!-- /generated -->\n\n"
         "```console\n$ echo 8,888,888 NO_SUCH recieved_is_not_seen\n```\n\n"
         "[out](https://example.org/x) and [here](#title) and ![a picture](README.md)\n"
+    )
+    assert [str(finding) for finding in prose.findings(tree(tmp_path, text))] == []
+
+
+def test_numbers_beside_a_name_are_let_through_when_they_are_its_value(tmp_path: Path):
+    text = (
+        "# Title\n\n`EPS` (5 s), EPS is 5,000 ms, 5 seconds (EPS), 2 EPS = 10 s, 24 hours (MAX_TTL),\n"
+        "1 day (`MAX_TTL`), "
+        "MAX_CONTENT (1 MiB), MAX_MEMBERS is at most 64, 64 (MAX_MEMBERS), EPS + 2 s, MAX_TTL + EPS (24 h),\n"
+        "EPS is 5 seconds, RFC 9381 (VRF), MAX_MEMBERS of them, KDF_RK (3)\n"
     )
     assert [str(finding) for finding in prose.findings(tree(tmp_path, text))] == []
 

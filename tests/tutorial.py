@@ -10,7 +10,8 @@ A comment stands directly above each block (it is not seen on the page):
     ``loose`` wants the lines shown, in any order and among others; ``exit N`` wants that exit code;
     ``tom1…=FILE`` says whose NodeId is meant by ``tom1…``.
 ``<!-- run by WHAT -->``
-    Something else runs these commands: ``make test`` (the name of a part) or a test (its node id).
+    Something else runs these commands, each by one of those named: ``make test``, files of tests (which
+    :mod:`tests.shown_commands` checks), another page, a workflow.
 ``<!-- not run: REASON -->``
     Nothing runs them; :data:`NOT_RUN` must list the page's reason.
 ``<!-- output -->``

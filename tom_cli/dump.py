@@ -5,6 +5,7 @@ The rows come from the declarations in :mod:`tom_ref.wire`, so a dump can't disa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,17 +13,13 @@ from typing import Any, Final
 import construct
 from attrs import frozen
 
+from conformance.declared import DECLARED, INSIDE, bare, frame_types, structure_name
 from tom_ref import codec, wire
 from tom_ref.errors import ProtocolError
 from tom_ref.validate import message_id
 
 FRAMES: Final[dict[int, tuple[str, construct.Struct[Any, Any]]]] = {
-    1: ("envelope", wire.ENVELOPE),
-    2: ("receipt", wire.RECEIPT),
-    3: ("trail report", wire.TRAIL_REPORT),
-    4: ("refusal", wire.REFUSAL),
-    5: ("descriptor query", wire.DESCRIPTOR_QUERY),
-    6: ("descriptor answer", wire.DESCRIPTOR_ANSWER),
+    number: (name.replace("_", " "), DECLARED[name]) for number, name in frame_types().items()
 }
 
 RECORDS: Final[dict[int, tuple[str, construct.Struct[Any, Any]]]] = {
@@ -34,21 +31,9 @@ RECORDS: Final[dict[int, tuple[str, construct.Struct[Any, Any]]]] = {
     6: ("close", wire.RECORD_CLOSE),
 }
 
-_INSIDE: Final[dict[tuple[str, str], construct.Struct[Any, Any]]] = {
-    ("envelope", "header"): wire.HEADER,
-    ("descriptor answer", "descriptor"): wire.DESCRIPTOR,
-    ("handshake payload", "descriptor"): wire.DESCRIPTOR,
-}
-
-_MOMENTS: Final = {
-    "created_at",
-    "arrived_at",
-    "received_at",
-    "sent_at",
-    "ping_sent_at",
-    "prekey_from",
-    "prekey_until",
-}
+_MOMENT: Final = re.compile(r"(.+_)?(at|from|until)|start")
+_REAL: Final = range(1_000_000_000_000, 4_000_000_000_000)
+"""ms: the years 2001 to 2096; other numbers are shown as numbers."""
 
 
 @frozen
@@ -105,11 +90,11 @@ class _Dump:
         start = self.position
         path, field, note = about.path, about.name, about.note
         if isinstance(subcon, construct.Struct):
-            yield from self.walk(field, subcon, f"{path}.")
+            yield from self.walk(structure_name(subcon), subcon, f"{path}.")
         elif isinstance(subcon, construct.Array):
             count = values[repr(subcon.count).split("'")[1]]
             for index in range(count):
-                yield from self.walk(field, subcon.subcon, f"{path}[{index}].")
+                yield from self._item(subcon.subcon, f"{path}[{index}]", about)
         elif isinstance(subcon, construct.FormatField):
             piece = self.take(subcon.length)
             values[field] = number = int.from_bytes(piece, "big")
@@ -118,18 +103,27 @@ class _Dump:
             yield Row(start, self.take(len(subcon.value)), path, f"{note}: {name}")
         else:
             piece = self.take(self._length(subcon, values))
-            inside = _INSIDE.get((name, field))
+            inside = INSIDE.get((name.replace(" ", "_"), field))
             if inside is not None and piece:
                 self.position = start
                 before, self.data = self.data, self.data[: start + len(piece)]
                 whole, self.complete = self.complete, True
-                yield from self.walk(field, inside, f"{path}.")
+                yield from self.walk(inside, DECLARED[inside], f"{path}.")
                 rest = self.data[self.position :]
                 if rest:
                     yield Row(self.position, rest, f"{path} (rest)", f"{len(rest):,} bytes too many")
                 self.data, self.position, self.complete = before, start + len(piece), whole
             else:
                 yield Row(start, piece, path, _octets(field, piece, note))
+
+    def _item(self, subcon: construct.Construct[Any, Any], path: str, about: _Field) -> Iterator[Row]:
+        """One item of a list: a structure, or bytes of a fixed length."""
+        if self.complete and isinstance(bare(subcon), construct.Struct):
+            yield from self.walk(structure_name(bare(subcon)), bare(subcon), f"{path}.")
+        elif self.complete:
+            start = self.position
+            piece = self.take(bare(subcon).sizeof())
+            yield Row(start, piece, path, _octets(about.name, piece, about.note))
 
     def _length(self, subcon: construct.Construct[Any, Any], values: dict[str, Any]) -> int:
         if not isinstance(subcon, construct.Bytes):
@@ -141,7 +135,7 @@ class _Dump:
 
 
 def _number(field: str, number: int, note: str) -> str:
-    if field in _MOMENTS and number < 4_000_000_000_000:
+    if _MOMENT.fullmatch(field) and number in _REAL:
         moment = datetime.fromtimestamp(number / 1000, UTC)
         return f"{number:,} = {moment:%Y-%m-%d %H:%M:%S}.{number % 1000:03d} UTC"
     if note == f"{number}":

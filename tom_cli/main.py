@@ -42,9 +42,9 @@ from tom_ref.drivers.system import system_entropy
 from tom_ref.drivers.tcp import parse_host_port, parse_node_id
 from tom_ref.effects import Event, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
-from tom_ref.home import Standing
 from tom_ref.identity import Identity, new_secret
 from tom_ref.inputs import CommandError
+from tom_ref.states import Standing
 from tom_ref.timing import Timing
 
 FAILED: Final = 1

@@ -7,7 +7,6 @@ gossip: passed on once, to all neighbours but the one it came from (TOM-ROLES-11
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -28,6 +27,8 @@ from tom_ref.inputs import CommandError
 from tom_ref.invitation import check_invitation
 from tom_ref.ledger import work_bits
 from tom_ref.moves import Moves
+from tom_ref.states import HOME
+from tom_ref.states import Standing as Standing  # noqa: PLC0414 -- belongs to the status
 from tom_ref.step import Step
 from tom_ref.term import Surroundings, Term, TermOutput, own_heartbeat
 from tom_ref.term_frames import (
@@ -80,17 +81,6 @@ _TRANSIENT: Final = frozenset({Reason.WRONG_SLOT, Reason.WRONG_TERM, Reason.OVER
 def _work_asked(roles: Roles, sender: bytes) -> int:
     member = roles.record.member(sender)
     return 0 if member is None else work_bits(member.balance)
-
-
-class Standing(enum.StrEnum):
-    """What this node is in its home."""
-
-    NONE = "none"
-    JOINING = "joining"
-    GUEST = "guest"
-    MEMBER = "member"
-    MOVING = "moving"
-    """It has left by a move, and follows no child yet."""
 
 
 class Outlet(Protocol):
@@ -444,18 +434,16 @@ class Home:
         self._store(step)
         step.report(Event.RECORD, record.proposer, detail=f"term {record.term}")
         now_is = self.standing
-        if was is not now_is and now_is is Standing.MEMBER:
-            step.report(Event.ADMITTED, self.own_id, detail=f"term {record.term}")
-            self._invitation = None
-            step.erase(Table.RECORD, _INVITATION)
-        elif was is Standing.MEMBER:
-            if self._leaving and (now_is is Standing.GUEST or len(record.roster) == 1):
-                self._forget_home(step)
-                return
-            if now_is is Standing.GUEST:
-                step.report(Event.LEFT_OUT, self.own_id)
-        elif was is Standing.JOINING:
-            step.report(Event.GUEST, self.own_id, detail=f"term {record.term}")
+        if was is Standing.MEMBER and self._leaving and (now_is is Standing.GUEST or len(record.roster) == 1):
+            self._forget_home(step)
+            return
+        if was is not now_is:
+            change = HOME[was][now_is]
+            if change.event is not None:
+                step.report(change.event, self.own_id, detail=f"term {record.term}")
+            if now_is is Standing.MEMBER:
+                self._invitation = None
+                step.erase(Table.RECORD, _INVITATION)
         vouchers, self._vouchers = self._vouchers, {}
         self._enter(step, self._now)
         self._take_heartbeats(step, vouchers.values())

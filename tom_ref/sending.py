@@ -1,6 +1,6 @@
 """Messages of this node's own, from the application's command to a verified receipt or expiry.
 
-States only rise: pending, sent, relayed, delivered or expired (TOM-DELIVERY-001).  A message is encrypted
+States change as :data:`tom_ref.states.MESSAGE` says (TOM-DELIVERY-001).  A message is encrypted
 and signed once; every further attempt sends the same bytes with a new first stamp.
 """
 
@@ -15,6 +15,7 @@ from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Envelope, Header, Receipt, Stamp, TrailReport
 from tom_ref.inputs import CommandError, Route, SendMessage
 from tom_ref.ledger import search_work
+from tom_ref.states import MESSAGE, Sign
 from tom_ref.step import Step
 from tom_ref.timers import Timer, Timers
 from tom_ref.validate import (
@@ -315,10 +316,11 @@ class Sending:
             ),
         )
         step.report(Event.HANDED_OVER, hop, pending.message, f"attempt {pending.attempts}")
-        self._rise(step, pending, DeliveryState.SENT, (stamp,))
+        self._rise(step, pending, Sign.HANDED_OVER, (stamp,))
 
-    def _rise(self, step: Step, pending: Pending, state: DeliveryState, trail: tuple[Stamp, ...]) -> None:
-        if state > pending.state:
+    def _rise(self, step: Step, pending: Pending, sign: Sign, trail: tuple[Stamp, ...]) -> None:
+        state = MESSAGE[pending.state].get(sign)
+        if state is not None:
             pending.state = state
             self.store(step, pending)
             step.emit(Progress(pending.handle, state, pending.message, trail))
@@ -336,7 +338,7 @@ class Sending:
         if kept:
             self.kept_by(step, pending, peer)
         step.report(Event.TRAIL_VERIFIED, peer, report.message_id, f"stamps verified: {len(report.trail)}")
-        self._rise(step, pending, DeliveryState.RELAYED, report.trail)
+        self._rise(step, pending, Sign.REPORTED, report.trail)
         return True
 
     def kept_by(self, step: Step, pending: Pending, peer: bytes) -> None:
@@ -355,8 +357,8 @@ class Sending:
             return None
         check_receipt(receipt, pending.header, receipt.message_id)
         step.report(Event.RECEIPT_VERIFIED, receipt.recipient, receipt.message_id)
-        self._finish(step, pending, DeliveryState.DELIVERED)
-        step.emit(Progress(pending.handle, DeliveryState.DELIVERED, receipt.message_id, receipt=receipt))
+        state = self._finish(step, pending, Sign.RECEIPTED)
+        step.emit(Progress(pending.handle, state, receipt.message_id, receipt=receipt))
         return pending, pending.header
 
     def erase(self, step: Step, handle: int) -> None:
@@ -371,11 +373,12 @@ class Sending:
     def expire(self, step: Step, handle: int) -> None:
         """Retention is over and no receipt was seen: nobody can take the message any more."""
         pending = self._pending[handle]
-        self._finish(step, pending, DeliveryState.EXPIRED)
-        step.emit(Progress(handle, DeliveryState.EXPIRED, pending.message))
+        state = self._finish(step, pending, Sign.OVER)
+        step.emit(Progress(handle, state, pending.message))
 
-    def _finish(self, step: Step, pending: Pending, state: DeliveryState) -> None:
+    def _finish(self, step: Step, pending: Pending, sign: Sign) -> DeliveryState:
         """Nothing of the message stays but its handle and final state, until the application has them."""
+        state = MESSAGE[pending.state][sign]
         self._verdicts[pending.handle] = state
         step.put(Table.VERDICT, pending.key, codec.VERDICT.encode(state=int(state)))
         del self._pending[pending.handle]
@@ -386,6 +389,7 @@ class Sending:
         for timer in (Timer.RETRY, Timer.WORK, Timer.PENDING_ERASE, Timer.PENDING_EXPIRY):
             self.timers.cancel(timer, pending.key)
         self._tell_room(step)
+        return state
 
     def _tell_room(self, step: Step) -> None:
         if (

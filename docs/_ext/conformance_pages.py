@@ -49,5 +49,6 @@ def generate(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("builder-inited", generate, priority=400)
+    if not app.tags.has("printable"):
+        app.connect("builder-inited", generate, priority=400)
     return {"parallel_read_safe": True}

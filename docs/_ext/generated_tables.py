@@ -94,5 +94,6 @@ def generate(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("builder-inited", generate, priority=400)
+    if not app.tags.has("printable"):
+        app.connect("builder-inited", generate, priority=400)
     return {"version": "1", "parallel_read_safe": True}

@@ -1,7 +1,7 @@
 """What programs read of this site: ``protocol.json`` and ``llms.txt``, written beside the pages.
 
-``protocol.json`` has every requirement with its address on the site, every format with its fields, every
-reason code, constant and named draw: the same sources that the specification's tables are made from.
+``protocol.json`` has every requirement with its address on the site, every frame by its first byte, every format
+with its fields, every reason code, constant and named draw: the same sources that the specification's tables are made from.
 ``llms.txt`` is a short index in the form that https://llmstxt.org proposes, for programs that read prose.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from tom_site import chapters, title_of
 
+from conformance.declared import frame_types
 from tom_ref import constants, wire
 from tom_ref.errors import Reason
 from tools.spec import tables
@@ -54,6 +55,7 @@ def protocol() -> dict[str, Any]:
             {**entry, "page": f"generated/{entry['chapter']}.html#{entry['id']}"}
             for entry in requirements["requirements"]
         ],
+        "frames": {f"{number:#04x}": name.replace("_", "-") for number, name in frame_types().items()},
         "formats": {
             name: [
                 {
@@ -82,6 +84,13 @@ def protocol() -> dict[str, Any]:
     }
 
 
+def pages() -> list[tuple[str, str, str]]:
+    """Title, address and content of every page: those of :data:`PAGES`, and whatever else there is."""
+    described = {page for _, page, _ in PAGES}
+    others = sorted(path for path in (ROOT / "docs").glob("*.md") if path.stem not in described)
+    return [*PAGES, *((path.stem.capitalize(), path.stem, title_of(path)) for path in others)]
+
+
 def llms(chapters: list[tuple[str, str]]) -> str:
     """The index for programs that read prose: pages, chapters, machine-readable files."""
     lines = [
@@ -92,7 +101,7 @@ def llms(chapters: list[tuple[str, str]]) -> str:
         "",
         "## Pages",
         "",
-        *(f"- [{title}]({page}.html): {about}" for title, page, about in PAGES),
+        *(f"- [{title}]({page}.html): {about}" for title, page, about in pages()),
         "",
         "## Specification",
         "",
@@ -100,7 +109,7 @@ def llms(chapters: list[tuple[str, str]]) -> str:
         "",
         "## For programs",
         "",
-        "- [protocol.json](protocol.json): requirements, formats, reason codes, constants, named draws",
+        "- [protocol.json](protocol.json): requirements, frames, formats, reason codes, constants, named draws",
         "",
     ]
     return "\n".join(lines)
@@ -108,7 +117,7 @@ def llms(chapters: list[tuple[str, str]]) -> str:
 
 def write(app: Sphinx, error: Exception | None) -> None:
     """Write both files once the pages are built."""
-    if error is not None or app.builder.format != "html":
+    if error is not None or app.builder.name not in {"html", "dirhtml"}:
         return
     out = Path(app.outdir)
     index = json.dumps(protocol(), indent=1, ensure_ascii=False)

@@ -3,7 +3,7 @@
 While a page is read, ``<!-- tom:include PATH -->`` is replaced by the file PATH of the repository.  Pages for
 the chapters and decisions are written at the start of each build, from the folders themselves, so that a new
 chapter is on the site without anybody listing it.  Each requirement gets its id as an anchor,
-``#TOM-WIRE-017``, and every mention of an id elsewhere on the site links there.
+``#TOM-WIRE-016``, and every mention of an id elsewhere on the site links there.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from diagrams import Box, bytes_picture, states_picture
+from diagrams import Box, bytes_picture, cycle_picture, states_picture
 from docutils import nodes
 from example_bytes import details
 from exercise import markdown as exercise_markdown
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from tom_ref import wire
 from tom_ref.linkstates import TRANSITIONS
+from tom_ref.states import HOME, MESSAGE
 from tools.spec import tables
 
 LOGGER = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ CHAPTER_LINK = re.compile(r"\]\((?:\.\./)*(?:spec/)?(?P<chapter>\d{2}-[a-z-]+)\.
 LAYOUT_BLOCK = re.compile(
     r"^<!-- generated:layout (?P<name>[\w-]+) -->\n.*?^<!-- /generated -->$", re.MULTILINE | re.DOTALL
 )
-STATES_BLOCK = re.compile(r"^<!-- generated:example link-states -->$", re.MULTILINE)
+STATES_BLOCK = re.compile(r"^<!-- generated:example (?P<name>link|message|home)-states -->$", re.MULTILINE)
 DEFINITION = re.compile(r"^- \*\*(TOM-[A-Z]+-\d{3})\*\*", re.MULTILINE)
 
 
@@ -69,7 +71,7 @@ def generate_pages(app: Sphinx) -> None:
         index,
         "# The specification\n\n"
         "Everything that is needed to write an implementation that works with every other. Every rule has "
-        "an id, and the id is its address on this site.\n\n"
+        f"an id, and the id is its address on this site. {printable_links(app)}\n\n"
         f"```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n",
     )
     wanted.add(index)
@@ -86,9 +88,18 @@ def generate_pages(app: Sphinx) -> None:
     wanted.add(index)
     wanted.add(write_reference(folder))
     write_if_changed(folder / "exercise.txt", exercise_markdown())
+    wanted.add(folder / "printable.md")
     for page in folder.glob("*.md"):
         if page not in wanted:
             page.unlink()
+
+
+def printable_links(app: Sphinx) -> str:
+    """Where the same is one document; ``make docs`` makes the PDF where there is a Chromium."""
+    text = "To print or to read in one piece: <a href='../printable/tom-1.html'>one page</a>"
+    if app.tags.has("pdf"):
+        text += " or <a href='../printable/tom-1.pdf'>PDF</a>"
+    return f"{text}."
 
 
 def write_reference(folder: Path) -> Path:
@@ -132,7 +143,9 @@ def include_sources(app: Sphinx, docname: str, source: list[str]) -> None:
         return f"]({up}/{match['chapter']}.md{match['fragment'] or ''})"
 
     text = LAYOUT_BLOCK.sub(with_picture_and_example, text)
-    text = STATES_BLOCK.sub(lambda match: raw_html(link_picture()) + match[0], text)
+    if app.tags.has("printable"):  # Nobody unfolds paper.
+        text = text.replace("<details ", "<details open ")
+    text = STATES_BLOCK.sub(lambda match: raw_html(picture_of_states(match["name"])) + match[0], text)
     source[0] = CHAPTER_LINK.sub(chapter_link, text)
 
 
@@ -158,15 +171,33 @@ def layout_picture(name: str) -> str:
     return picture
 
 
-def link_picture() -> str:
-    """The states of a link, from the table that the code follows."""
-    picture: str = states_picture(
-        "link",
-        {
-            state.value: {trigger.value: target.value for trigger, target in ways.items()}
-            for state, ways in TRANSITIONS.items()
-        },
-    )
+def picture_of_states(name: str) -> str:
+    """The picture of a machine, from the table that the code follows."""
+    picture: str
+    if name == "link":
+        picture = states_picture(
+            "link",
+            {
+                state.value: {trigger.value: target.value for trigger, target in ways.items()}
+                for state, ways in TRANSITIONS.items()
+            },
+        )
+    elif name == "message":
+        picture = states_picture(
+            "message",
+            {
+                state.name.lower(): {sign.value: target.name.lower() for sign, target in ways.items()}
+                for state, ways in MESSAGE.items()
+            },
+        )
+    else:
+        picture = cycle_picture(
+            "home",
+            {
+                standing.value: {change.cause: target.value for target, change in ways.items()}
+                for standing, ways in HOME.items()
+            },
+        )
     return picture
 
 
@@ -185,14 +216,15 @@ def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> Non
     anchored = set()
     for strong in list(doctree.findall(nodes.strong)):
         identifier = strong.astext()
-        if pages.get(identifier) != docname or not is_definition(strong):
+        if pages.get(identifier) != page_of(strong, docname) or not is_definition(strong):
             continue
         item = strong.parent.parent
         item["ids"] += [identifier, identifier.lower()]
         anchored.add(identifier)
         strong.replace_self(link(app, docname, docname, identifier, classes=["requirement-id"]))
+    here = {docname, *(one["docname"] for one in doctree.findall(addnodes.start_of_file))}
     for identifier, page in pages.items():
-        if page == docname and identifier not in anchored:
+        if page in here and identifier not in anchored:
             LOGGER.warning("%s has no anchor on its page", identifier, location=docname)
     for text in list(doctree.findall(nodes.Text)):
         if not isinstance(text.parent, nodes.Element) or inside_link_or_heading(text):
@@ -206,6 +238,15 @@ def link_requirements(app: Sphinx, doctree: nodes.document, docname: str) -> Non
             if part
         ]
         text.parent.replace(text, replaced)
+
+
+def page_of(node: nodes.Node, docname: str) -> str:
+    """The page that a node comes from, also where several were put into one document."""
+    while node is not None:
+        if isinstance(node, nodes.section) and "docname" in node:
+            return str(node["docname"])
+        node = node.parent
+    return docname
 
 
 def is_definition(strong: nodes.strong) -> bool:
@@ -229,7 +270,7 @@ def inside_link_or_heading(node: nodes.Node) -> bool:
 def link(app: Sphinx, source: str, target: str, identifier: str, **attributes: Any) -> nodes.reference:
     """A link to a requirement, in a form that every builder of HTML understands."""
     address = f"#{identifier}"
-    if source != target:
+    if source != target and app.builder.name != "singlehtml":
         address = app.builder.get_relative_uri(source, target) + address
     return nodes.reference("", identifier, internal=True, refuri=address, **attributes)
 

@@ -72,7 +72,7 @@ from tom_ref.drivers.tcp import (
 from tom_ref.effects import Deliver, DeliveryState, Event, Held, Invited, Progress, Report
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import NO_NODE, Address, Receipt, Transport
-from tom_ref.home import HomeStatus, Standing
+from tom_ref.home import HomeStatus
 from tom_ref.identity import Identity, new_secret
 from tom_ref.inputs import (
     Acknowledge,
@@ -90,6 +90,7 @@ from tom_ref.inputs import (
 )
 from tom_ref.invitation import invitation_from_text, invitation_to_text
 from tom_ref.node import Node, subnet_id
+from tom_ref.states import Standing
 from tom_ref.timing import Timing
 
 DEFAULT_SUBNET: Final = "ToM"
