@@ -30,6 +30,7 @@ from tla.runner.mutate import (
     apply_change,
     mutants_of,
     mutate,
+    noticed,
     print_outcomes,
     read_equivalents,
     sample_of,
@@ -697,16 +698,23 @@ def test_mutants_of_a_batch_are_recorded_and_not_run_again(tmp_path, monkeypatch
     # A sample is run, and the record is held against all guards.
     assert run(sample=1, record=False)[1] is Exit.OK
     name = next(iter(entries))
+    fewer = {key: entry for key, entry in entries.items() if key != name}
+    # One that is not complete yet says so.
+    write_record(root / RECORD, fewer, 8)
+    _, code, said = run(sample=1, record=False)
+    assert code is Exit.OK
+    assert "1 of 8 mutants are not on record" in said
+    assert "Of 8 mutants 1 have not" in Tables(root, known, current).render("mutants")
     for changed, says in (
-        ({key: entry for key, entry in entries.items() if key != name}, "not on record"),
+        (fewer, "not on record"),
         ({**entries, name: attrs.evolve(entries[name], sha256="0")}, "with other models"),
         ({**entries, "tiny/Counter!Gone: drop x": entries[name]}, "no such guard"),
     ):
-        write_record(root / RECORD, changed)
+        write_record(root / RECORD, changed, len(changed))
         _, code, said = run(sample=1, record=False)
         assert code is Exit.DRIFT
         assert says in said
-    for text in ("{", '{"format": 2, "mutants": {}}', '{"format": 1, "mutants": {"a": {}}}'):
+    for text in ("{", '{"format": 2, "mutants": {}}', '{"format": 1, "of": 1, "mutants": {"a": {}}}'):
         (root / RECORD).write_text(text)
         with pytest.raises(RunnerError, match=RECORD):
             read_record(root / RECORD)
@@ -739,6 +747,18 @@ def test_a_batch_that_does_not_count_right_proves_nothing(instances, library):
     change = Change(1, mutant.module, mutant.place, mutant.change)
     assert noticed_in(sources, "MC_Counter", config, 29, [change]) is None
     assert not suits(attrs.evolve(config, view="x"))
+
+
+def test_a_step_too_many_shows_in_what_was_generated(instances, report, pins):
+    judged = by_name(report, "tiny/counter")
+    counted = attrs.evolve(judged.pin, generated=52)
+    assert judged.pin == counted
+    assert noticed(counted, judged.result) is None
+    said = noticed(attrs.evolve(counted, generated=51), judged.result)
+    assert said == "52 states generated instead of 51"
+    assert differences(pins["tiny/counter"], counted) == []
+    assert differences(counted, attrs.evolve(counted, generated=51)) == ["generated was 52, is 51"]
+    assert by_name(report, "tiny/counter-greedy-live").pin.generated is None
 
 
 def test_samples_are_seeded_and_fair(instances):

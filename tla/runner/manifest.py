@@ -34,6 +34,9 @@ class Pin:
     depth: int
     trace: int | None
     sha256: str
+    generated: int | None = None
+    """States that were generated, the same ones counted again: a step too many shows here even where it
+    leads to no new state.  None for a temporal property, a simulation, and a pin from before this was one."""
 
 
 def sha256_of(instance: Instance, library: Sequence[Path]) -> str:
@@ -46,8 +49,8 @@ def sha256_of(instance: Instance, library: Sequence[Path]) -> str:
 
 def pin_of(instance: Instance, result: Result, sha256: str) -> Pin:
     """What to pin for this result; ``sha256`` is the fingerprint of what was run."""
-    trace = None
-    if result.verdict is Verdict.VIOLATION and result.violated_kind != "temporal":
+    trace, loose = None, result.violated_kind == "temporal"
+    if result.verdict is Verdict.VIOLATION and not loose:
         trace = len(result.trace)
     return Pin(
         mode=instance.mode,
@@ -58,6 +61,7 @@ def pin_of(instance: Instance, result: Result, sha256: str) -> Pin:
         depth=result.depth,
         trace=trace,
         sha256=sha256,
+        generated=result.generated if instance.mode == "check" and not loose else None,
     )
 
 
@@ -79,12 +83,19 @@ def write_manifest(file: Path, pins: Mapping[str, Pin]) -> None:
     document: dict[str, Any] = {
         "format": FORMAT,
         "about": "Pinned results of the models; written by `python -m tla.runner pin`, never by hand.",
-        "instances": {name: asdict(pins[name]) for name in sorted(pins)},
+        "instances": {name: _entry(pins[name]) for name in sorted(pins)},
     }
     # In one step, so that another run never reads half a manifest.
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     fresh.replace(file)
+
+
+def _entry(pin: Pin) -> dict[str, Any]:
+    entry = asdict(pin)
+    if pin.generated is None:
+        del entry["generated"]
+    return entry
 
 
 def differences(pinned: Pin | None, found: Pin) -> list[str]:
@@ -94,6 +105,8 @@ def differences(pinned: Pin | None, found: Pin) -> list[str]:
     changes = []
     for name, before in asdict(pinned).items():
         after = getattr(found, name)
+        if name == "generated" and None in (before, after):
+            continue
         if before != after:
             if name == "sha256":
                 changes.append("the model or its configuration changed")

@@ -30,7 +30,7 @@ from tla.runner.errors import Exit, RunnerError
 from tla.runner.instances import Instance
 from tla.runner.manifest import Pin, sha256_of
 from tla.runner.output import Output
-from tla.runner.record import RECORD, Entry, fingerprint_of, read_record, write_record
+from tla.runner.record import RECORD, Entry, fingerprint_of, read_record, tried_of, write_record
 from tla.runner.sany import Place, parse_tree
 from tla.runner.tlc import SMALL, OvergrownError, Result, Verdict, run_named, run_tlc
 
@@ -194,14 +194,15 @@ def judges_for(
         and mutant.module in closures[instance.name]
     ]
 
-    def key(one: Instance) -> tuple[int, int, str]:
+    def key(one: Instance) -> tuple[int, bool, int, str]:
         # A passing instance explores everything and so notices most; those of a sweep differ in hardly more
         # than a threshold; the others stop early.
         small = pins[one.name].distinct < SMALL
         rank = (0 if small and one.kind != "sweep" else 2) if one.expect == "pass" else 3
         if one.witness_of == mutant.action:
             rank = 1
-        return rank, pins[one.name].distinct, one.name
+        # Where steps are pinned, one too many shows.
+        return rank, pins[one.name].generated is None, pins[one.name].distinct, one.name
 
     return sorted(able, key=key)
 
@@ -216,6 +217,8 @@ def noticed(pin: Pin, result: Result) -> str | None:
         return f"verdict {result.verdict.value}"
     if result.distinct != pin.distinct:
         return f"{result.distinct:,} states instead of {pin.distinct:,}"
+    if pin.generated is not None and result.generated != pin.generated:
+        return f"{result.generated:,} states generated instead of {pin.generated:,}"
     if result.depth != pin.depth:
         return f"depth {result.depth} instead of {pin.depth}"
     if pin.trace is not None and len(result.trace) != pin.trace:
@@ -231,7 +234,10 @@ class Arena:
     ) -> None:
         library = library_of(root)
         self.pins = pins
+        self.file = root / RECORD
         self.record = read_record(root / RECORD)
+        self.of = tried_of(root / RECORD) or 0
+        """How many mutants there are, as far as the record knows."""
         self.asked: dict[str, set[str]] = {}
         """By mutant, the instances that didn't notice it in a batch."""
         self._hits: dict[tuple[str, ...], Counter[str]] = {}
@@ -431,6 +437,7 @@ def mutate(
     if not chosen:
         raise RunnerError("no guard to mutate: is there an instance of kind main?")
     arena = Arena(instances, root, pins, limit)
+    arena.of = max(arena.of, len(everything))
     stale = f"; {arena.stale} instances without a current pin are not asked" if arena.stale else ""
     console.print(f"{len(chosen)} of {len(everything)} mutants{stale}", highlight=False)
     kept = [mutant for mutant in chosen if record and arena.is_current(mutant)]
@@ -446,7 +453,7 @@ def mutate(
                 if record:
                     arena.record[outcome.mutant.name] = arena.entry_of(outcome)
             if record:
-                write_record(root / RECORD, arena.record)
+                write_record(root / RECORD, arena.record, arena.of)
 
     barren: Counter[tuple[str, str]] = Counter()
     ahead = [mutant for mutant in chosen if mutant.name not in done]
@@ -482,18 +489,24 @@ def mutate(
     code = print_outcomes(outcomes, arena.equivalents, console, whole=whole)
     if record and whole:
         names = {mutant.name for mutant in everything}
-        write_record(root / RECORD, {name: entry for name, entry in arena.record.items() if name in names})
+        arena.record = {name: entry for name, entry in arena.record.items() if name in names}
+        write_record(root / RECORD, arena.record, len(everything))
     elif not record and arena.record and tuple(kinds) == ("main",):
         code = max(code, print_gaps(gaps_in(arena, everything, whole=area is None), console))
+        lacking = sum(one.name not in arena.record for one in everything)
+        if lacking:
+            console.print(f"{lacking} of {len(everything)} mutants are not on record", highlight=False)
     return outcomes, code
 
 
 def gaps_in(arena: Arena, everything: Sequence[Mutant], *, whole: bool) -> list[str]:
     """What the record lacks, in words: mutants without an entry or with one of other models.
 
-    With ``whole``, entries of guards that are no more as well.
+    With ``whole``, entries of guards that are no more as well.  A record that never was complete may lack
+    mutants, but what it has must be so.
     """
-    found = [f"not on record: {one.name}" for one in everything if one.name not in arena.record]
+    complete = len(arena.record) >= (tried_of(arena.file) or 0)
+    found = [f"not on record: {one.name}" for one in everything if complete and one.name not in arena.record]
     found.extend(
         f"on record with other models: {one.name}"
         for one in everything

@@ -43,22 +43,33 @@ def fingerprint_of(names: Iterable[str], pins: Mapping[str, Pin]) -> str:
 
 def read_record(file: Path) -> dict[str, Entry]:
     """The entries by the mutant's name; empty without a file; :class:`RunnerError` if it is damaged."""
+    return _read(file)[0]
+
+
+def tried_of(file: Path) -> int | None:
+    """How many mutants there were when the record was written; None without a file."""
+    return _read(file)[1]
+
+
+def _read(file: Path) -> tuple[dict[str, Entry], int | None]:
     if not file.exists():
-        return {}
+        return {}, None
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise RunnerError(f"{file}: format {document['format']}, not {FORMAT}")
-        return {name: Entry(**entry) for name, entry in document["mutants"].items()}
+        mutants = {name: Entry(**entry) for name, entry in document["mutants"].items()}
+        return mutants, int(document["of"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunnerError(f"{file}: not a record of mutants: {error}") from error
 
 
-def write_record(file: Path, entries: Mapping[str, Entry]) -> None:
-    """Write all entries, sorted by name, in one step."""
+def write_record(file: Path, entries: Mapping[str, Entry], of: int) -> None:
+    """Write all entries, sorted by name, in one step; ``of`` is how many mutants there are."""
     document: dict[str, Any] = {
         "format": FORMAT,
         "about": "Who noticed each mutated guard; written by `python -m tla.runner mutate --record`.",
+        "of": of,
         "mutants": {name: asdict(entries[name]) for name in sorted(entries)},
     }
     fresh = file.with_name(f".{file.name}.{os.getpid()}")

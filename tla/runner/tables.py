@@ -27,7 +27,7 @@ from tla.runner.instances import Instance
 from tla.runner.manifest import Pin
 from tla.runner.mutate import read_equivalents
 from tla.runner.properties import read_properties
-from tla.runner.record import RECORD, Entry, read_record
+from tla.runner.record import RECORD, Entry, read_record, tried_of
 
 SERVING = {"purge": ("compose", "abs")}
 """Areas without a chapter of their own stand in the chapter of another."""
@@ -195,11 +195,19 @@ class Tables:
             "of those noticed, by a broken property",
             "by so many instances",
         )
+        of = tried_of(self.root / RECORD) or 0
+        untried = (
+            f"Of {of} mutants {of - len(entries)} have not been tried yet.\n\n" if of > len(entries) else ""
+        )
         lines = [
             f"- `{one.area}`, `{one.action}`, {one.change} `{' '.join(one.guard.split())}`: {one.reason}"
             for one in declared
         ]
-        return markdown(head, rows, (1, 2, 3, 4, 5)) + ("\n" + "\n".join(lines) + "\n" if lines else "")
+        return (
+            untried
+            + markdown(head, rows, (1, 2, 3, 4, 5))
+            + ("\n" + "\n".join(lines) + "\n" if lines else "")
+        )
 
     def bias(self) -> str:
         """What ``tla/roles/bias.py`` prints: a table in Markdown."""
