@@ -704,7 +704,7 @@ def test_mutants_of_a_batch_are_recorded_and_not_run_again(tmp_path, monkeypatch
     _, code, said = run(sample=1, record=False)
     assert code is Exit.OK
     assert "1 of 8 mutants are not on record" in said
-    assert "Of 8 mutants 1 have not" in Tables(root, known, current).render("mutants")
+    assert "Of 8 mutants 1 are not on record" in Tables(root, known, current).render("mutants")
     for changed, says in (
         (fewer, "not on record"),
         ({**entries, name: attrs.evolve(entries[name], sha256="0")}, "with other models"),

@@ -197,7 +197,9 @@ class Tables:
         )
         of = tried_of(self.root / RECORD) or 0
         untried = (
-            f"Of {of} mutants {of - len(entries)} have not been tried yet.\n\n" if of > len(entries) else ""
+            f"Of {of} mutants {of - len(entries)} are not on record yet: not all instances were asked.\n\n"
+            if of > len(entries)
+            else ""
         )
         lines = [
             f"- `{one.area}`, `{one.action}`, {one.change} `{' '.join(one.guard.split())}`: {one.reason}"
