@@ -7,6 +7,7 @@ Exit codes: 0 done · 1 it could not be done (standard error says what and what 
 from __future__ import annotations
 
 import getpass
+import importlib
 import io
 import json
 import math
@@ -59,6 +60,9 @@ MAX_INVITATION_TEXT: Final = 8_192
 """count: characters; more than any invitation has."""
 
 OWN_NODE: Final = "That is this identity's own NodeId; a message goes to another node."
+
+METRICS_PLACE: Final = "127.0.0.1:9464"
+"""Where figures are served when --metrics has no value; 9464 is what exporters use by custom."""
 
 MOST_HOURS: Final = 24 * 366
 """h: the longest an invitation may be good for."""
@@ -145,6 +149,13 @@ Announce = Annotated[
     tuple[str, ...],
     Parameter(
         help="host:port at which others reach this node, where it isn't what it listens at.", negative=()
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    Parameter(
+        help="Serve figures for Prometheus at http://HOST:PORT/metrics; whoever reaches the port can read "
+        "them. Port 0 takes any free one; without a value it is 127.0.0.1:9464."
     ),
 ]
 JoinFirst = Annotated[
@@ -317,6 +328,7 @@ def node(
     announce: Announce = (),
     identity: IdentityPath = None,
     relay: Relays = (),
+    metrics: Metrics = None,
     fast: Fast = False,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
@@ -328,7 +340,9 @@ def node(
     that doesn't exist yet is made.
     """
     path, words = _identity_or_new(identity, ask=passphrase_)
-    return _run_node(path, words, listen=listen, announce=announce, relay=relay, fast=fast, json_=json_)
+    return _run_node(
+        path, words, listen=listen, announce=announce, relay=relay, metrics=metrics, fast=fast, json_=json_
+    )
 
 
 @app.command(
@@ -345,6 +359,7 @@ def join(
     listen: Listen = "127.0.0.1:0",
     announce: Announce = (),
     identity: IdentityPath = None,
+    metrics: Metrics = None,
     fast: Fast = False,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
@@ -361,7 +376,16 @@ def join(
     """
     text = sys.stdin.read(MAX_INVITATION_TEXT) if invitation == "-" else invitation
     path, words = _identity_or_new(identity, ask=passphrase_)
-    return _run_node(path, words, listen=listen, announce=announce, invitation=text, fast=fast, json_=json_)
+    return _run_node(
+        path,
+        words,
+        listen=listen,
+        announce=announce,
+        invitation=text,
+        metrics=metrics,
+        fast=fast,
+        json_=json_,
+    )
 
 
 def _run_node(
@@ -372,10 +396,12 @@ def _run_node(
     announce: tuple[str, ...],
     relay: tuple[str, ...] = (),
     invitation: str | None = None,
+    metrics: str | None = None,
     fast: bool,
     json_: bool,
 ) -> int:
     place = parse_host_port(listen)
+    measured = None if metrics is None else parse_host_port(metrics)
     if place[0] in {"0.0.0.0", "::"} and place[1] == 0 and not announce:  # noqa: S104 - what a user wrote
         raise UsageError(f"With {listen} nobody could know the port: name one, or use --announce.")
 
@@ -400,6 +426,8 @@ def _run_node(
                     out().print("HOST stands for a name or address of this computer.", style="dim")
                 out().print(_hint(opened, path), style="dim")
             async with trio.open_nursery() as nursery:
+                if measured is not None:
+                    await _serve_metrics(nursery, opened, measured, json_=json_)
                 nursery.start_soon(_warn_unreachable, opened)
                 async for report in opened.reports():
                     _show_report(report, json_=json_)
@@ -410,6 +438,20 @@ def _run_node(
         return _run(run)
     except CommandError as error:
         raise RefusedError(f"This node can't join: {error.detail} ({error.reason.value}).") from error
+
+
+async def _serve_metrics(
+    nursery: trio.Nursery, opened: library.OpenNode, place: tuple[str, int], *, json_: bool
+) -> None:
+    """Serve figures for Prometheus, and say where."""
+    # Loaded only where it is wanted: it takes a quarter of a second.
+    driver = importlib.import_module("tom_ref.drivers.metrics")
+    places = await nursery.start(driver.serve, opened, *place)
+    urls = [f"http://{one}/metrics" for one in places]
+    if json_:
+        tell_json(event="metrics", urls=urls)
+    else:
+        out().print(f"Figures for Prometheus: {' '.join(urls)}", style="dim", soft_wrap=True)
 
 
 def _timing(*, fast: bool) -> Timing | None:
@@ -1087,6 +1129,15 @@ def _open_standard_streams() -> None:
     sys.stderr = sys.stderr or nothing.open("w", encoding="utf-8")
 
 
+def with_places(arguments: list[str]) -> list[str]:
+    """The arguments with the customary place after a --metrics that has no value."""
+    following = [*arguments[1:], "-"]
+    return [
+        f"{one}={METRICS_PLACE}" if one == "--metrics" and after.startswith(("-", "tom:")) else one
+        for one, after in zip(arguments, following, strict=False)
+    ]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     _open_standard_streams()
@@ -1099,7 +1150,7 @@ def main(arguments: list[str] | None = None) -> None:
             # What a terminal can't show is replaced: a message that was sent is never lost in a traceback.
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(arguments)
+        code = app(with_places(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except (UsageError, AddressError, sim.SimulationUsageError) as error:
         complain(str(error))
