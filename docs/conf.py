@@ -23,7 +23,7 @@ extensions = [
     "printable",
     "port_matrix",
 ]
-exclude_patterns = ["_build", "_ext", "_print"]
+exclude_patterns = ["_build", "_ext", "_print", "data"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -1311,7 +1311,7 @@ def test_a_signal_that_can_not_go_is_the_callers_fault() -> None:
 
 
 def test_a_descriptor_is_asked_for_where_the_mesh_has_it() -> None:
-    """TOM-ROLES-134: over one neighbour; where none is linked to that member nobody is asked."""
+    """TOM-ROLES-134: of those that the mesh links to it, else of everybody."""
     net = Homes(*"ABCDEF")
     net.form(*"ABCDEF")
     net.settle()
@@ -1331,7 +1331,7 @@ def test_a_descriptor_is_asked_for_where_the_mesh_has_it() -> None:
     net.connect("N", "A")
     net.dialled.clear()
     query = DescriptorQuery(net[outside].id)
-    assert answers(hand(net, "A", "N", query)) == [DescriptorAnswer(net[outside].id, None)]
+    assert DescriptorAnswer(net[outside].id, None) in answers(hand(net, "A", "N", query))
     assert all(name not in net["A"].links for name in meshed), others
     helper = min(meshed)
     net.connect("A", helper)

@@ -33,6 +33,7 @@ from rich.text import Text
 from tom_cli import demo as demonstration
 from tom_cli import purge, sim, sim_purge, subnet
 from tom_cli.dump import Row, dump
+from tom_cli.experiments import ExperimentUsageError
 from tom_cli.show import print_table, readable, short
 from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import DEFAULT_TTL, KEY_BYTES, MAX_CONTENT, MAX_TTL
@@ -1152,7 +1153,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(with_places(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
-    except (UsageError, AddressError, sim.SimulationUsageError) as error:
+    except (UsageError, AddressError, sim.SimulationUsageError, ExperimentUsageError) as error:
         complain(str(error))
         code = USAGE
     except CommandError as error:

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tom_cli import experiments
 from tom_cli.show import print_table
 from tom_ref.errors import LocalError
 from tom_ref.timing import Timing
@@ -38,9 +39,12 @@ app = App(
             "tom sim --nodes 12 --split 30-120 --faults none --terms 30",
             "tom sim --faults rough,loss=0.3 --liars 2 --liar-kind equivocator",
             "tom sim campaign --seeds 0-100 --nodes 7 --terms 20 --out campaign.csv",
+            "tom sim resilience --nodes 16 --lost 50 --out figures",
         ]
     ),
 )
+
+experiments.add_to(app)
 
 Seed = Annotated[int, Parameter(help="The run that everything is drawn from. Default: 0")]
 Nodes = Annotated[int, Parameter(help="How many nodes, 1 to 64. Default: 8")]

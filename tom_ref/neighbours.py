@@ -133,6 +133,11 @@ class Neighbours:
         if relay and peer not in self.relays:
             self.relays.append(peer)
 
+    def knows(self, peer: bytes) -> bool:
+        """Whether there is an address to dial a peer at."""
+        wanted = self._wanted.get(peer)
+        return wanted is not None and bool(wanted.addresses)
+
     def _want(self, peer: bytes, wanted: _Wanted) -> None:
         """Remember how a peer is reached; those that are not to last make room, the oldest first."""
         if len(self._wanted) >= constants.MAX_DESCRIPTORS:

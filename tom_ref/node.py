@@ -179,6 +179,7 @@ class Node:
         self._custody = Custody(own_id, signing_key, self._timers, reach, eps, self._timing.silence_ms)
         self._questions: dict[bytes, None] = {}
         self._alone_since: int | None = None
+        self._substitute = 0
         self._unfinished: Step | None = None
         self._stored_members: dict[bytes, Descriptor] = {}
         outlet = _NodeOutlet(self._neighbours, self._directory, self._keyring)
@@ -497,13 +498,35 @@ class Node:
         self._store_members(step, frozenset() if roles is None else roles.members | self._home.forks.lineage)
         if roles is None:
             return
-        for peer in roles.mesh(self.node_id):
+        for peer in (*roles.mesh(self.node_id), *self._substitutes(roles)):
             self._reach(step, peer)
         for peer in self._home.forks.lost(step):
             self._reach(step, peer)
         self._home.forks.look(step)
         self._neighbours.tidy(step, roles.meshed(self.node_id))
         self._timers.set(Timer.MESH, b"", step.now + max(_MESH_PAUSE, roles.record.slot_ms))
+
+    def _substitutes(self, roles: Roles) -> tuple[bytes, ...]:
+        """Whom to link to for those of the mesh that can't be reached, as many as lack (TOM-ROLES-135)."""
+        mesh = roles.mesh(self.node_id)
+        lacking = len(mesh) - len(roles.members.intersection(self._neighbours.linked()))
+        known = [
+            node
+            for node in roles.ring
+            if node not in {*mesh, self.node_id}
+            and self._neighbours.link_to(node) is None
+            and self._can_dial(node)
+        ]
+        if lacking <= 0 or not known or self.node_id not in roles.members:
+            return ()
+        # Others each time: who is gone would be tried for ever.
+        self._substitute += lacking
+        return tuple(known[(self._substitute + number) % len(known)] for number in range(lacking))
+
+    def _can_dial(self, node: bytes) -> bool:
+        """Whether an address of a node is known."""
+        descriptor = self._directory.get(node)
+        return self._neighbours.knows(node) or (descriptor is not None and bool(descriptor.addresses))
 
     def _store_members(self, step: Step, members: frozenset[bytes]) -> None:
         """Keep members' addresses on disk: if all restart at once, they find each other (TOM-ROLES-132)."""
@@ -781,8 +804,11 @@ class Node:
         peer = self._neighbours.peer_of(what.link)
         if peer is None:
             return
-        self._neighbours.touch(peer, step.now)
-        if what.data[:1] in _GOSSIP and self._home.has_heard(what.data):
+        gossip = what.data[:1] in _GOSSIP
+        if not gossip or self._home.roles is None or peer not in self._home.roles.members:
+            # What members pass on to all comes over other links as well: it is no use of this one.
+            self._neighbours.touch(peer, step.now)
+        if gossip and self._home.has_heard(what.data):
             return
         try:
             frame = codec.decode_frame(what.data)
@@ -1053,11 +1079,12 @@ class Node:
         roles = self._home.roles
         stale = descriptor is None or descriptor.prekey_until <= step.now
         if not own and stale and roles is not None and frame.node_id in roles.members:
-            # Whom the mesh links to it should know (TOM-ROLES-134).
-            meshed = roles.meshed(frame.node_id) & {*self._neighbours.linked()} - {previous[0]}
-            if meshed:
+            # Whom the mesh links to it should know; where there is none, somebody else may (TOM-ROLES-134).
+            others = roles.members & {*self._neighbours.linked()} - {previous[0], frame.node_id}
+            among = roles.meshed(frame.node_id) & others or others
+            if among:
                 self._directory.wait(frame.node_id, previous[0])
-                self._look_up(step, frame.node_id, meshed)
+                self._look_up(step, frame.node_id, among)
 
     def _on_descriptor_answer(
         self, step: Step, frame: DescriptorAnswer, previous: tuple[bytes, int], _: bytes

@@ -95,7 +95,8 @@ def row_of(outcome: Outcome, seconds: float) -> Row:
 
 
 SomeSetup = TypeVar("SomeSetup", bound=Setup)
-SomeRow = TypeVar("SomeRow", bound=Row)
+What = TypeVar("What")
+Made = TypeVar("Made")
 
 
 def run_one(setup: Setup) -> Row:
@@ -115,8 +116,8 @@ def setups(first: int, end: int, like: SomeSetup) -> Iterator[SomeSetup]:
 
 
 def run(
-    what: Iterable[SomeSetup], *, scheduler: str, workers: int, one: Callable[[SomeSetup], SomeRow]
-) -> Iterator[SomeRow]:
+    what: Iterable[What], *, scheduler: str, workers: int, one: Callable[[What], Made]
+) -> Iterator[Made]:
     """The rows of all runs as they come in, in any order; ``one`` makes a row of a set-up.
 
     ``scheduler`` is :data:`PLAIN`, :data:`LOCAL` or the address of a Dask scheduler.  Raises
@@ -131,8 +132,8 @@ def run(
 
 
 def _run_on_dask(
-    what: list[SomeSetup], scheduler: str, workers: int, one: Callable[[SomeSetup], SomeRow]
-) -> Iterator[SomeRow]:
+    what: list[What], scheduler: str, workers: int, one: Callable[[What], Made]
+) -> Iterator[Made]:
     try:
         distributed: Any = importlib.import_module("distributed")
     except ImportError as error:

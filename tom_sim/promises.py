@@ -164,7 +164,7 @@ class Promises:
         held = self.records.get(place)
         signed = self._of(host)
         if held is None:
-            self._check_record(record, present)
+            self.check_record(record, present)
             self.records[place] = Held(present, record, host.index)
             self.by_hash[present] = record, Roles(record)
             if record.term:
@@ -201,12 +201,9 @@ class Promises:
         if self.trace is not None:
             self.trace("Adopt", host, (record, present))
 
-    def _check_record(self, record: TermRecord, present: bytes) -> None:
+    def check_record(self, record: TermRecord, present: bytes) -> None:
         """What can be said of a record alone."""
-        balance = sum(member.balance for member in record.roster) + record.pot
-        self.require(
-            "BalancesSumToZero", balance == 0, f"the balances of term {record.term} sum to {balance}"
-        )
+        self._sums_to_zero(record)
         self.require("RecordHash", record_hash(record) == present, f"term {record.term} under another hash")
         before = self.records.get((record.subnet, record.term - 1))
         if before is not None:
@@ -236,6 +233,13 @@ class Promises:
                 len(drawn[name]) == quota,
                 f"{len(drawn[name])} of {quota} as {name} in term {record.term}",
             )
+
+    def _sums_to_zero(self, record: TermRecord) -> None:
+        """In each record that an honest node holds or proposes, in whatever subnet (TOM-BALANCE-001)."""
+        balance = sum(member.balance for member in record.roster) + record.pot
+        self.require(
+            "BalancesSumToZero", balance == 0, f"the balances of term {record.term} sum to {balance}"
+        )
 
     # --- what binds ---------------------------------------------------------------------------------------
 
@@ -280,6 +284,8 @@ class Promises:
         held = self.by_hash.get(header.present)
         if held is None or held[1].leader(header.slot) != host.id:
             return
+        if proposal.record is not None:
+            self._sums_to_zero(proposal.record)
         blocks = self._of(host).blocks.setdefault(place, {})
         block = block_hash(header)
         earlier = blocks.setdefault(header.slot, block)

@@ -171,8 +171,14 @@ class Simulation:
     """One run of a :class:`Setup`."""
 
     def __init__(
-        self, setup: Setup, progress: Callable[[float], None] = _nobody, log: TextIO | None = None
+        self,
+        setup: Setup,
+        progress: Callable[[float], None] = _nobody,
+        log: TextIO | None = None,
+        *,
+        story: bool = True,
     ) -> None:
+        """Without ``story`` there is no digest and no tale of the last steps, and a third less to do."""
         self.setup = setup
         self.progress = progress
         """Told the share of the run that is done."""
@@ -184,7 +190,9 @@ class Simulation:
         self.promises.listeners.append(self.refusals)
         if log is not None:
             self.promises.listeners.append(TermLog(log))
-        self.world = World(self.streams, faults, self.promises, self._make_node, real_links=setup.real_links)
+        self.world = World(
+            self.streams, faults, self.promises, self._make_node, real_links=setup.real_links, log=story
+        )
         self.promises.world = self.world
         self.world.after_boot = self._introduce
         self.traffic = Traffic(self.world, self.streams.chance("traffic"), setup.timing.eps)

@@ -259,6 +259,16 @@ class World:
             away = self._crashing.randint(10, max(11, self.faults.away))
         self.later(away, self.boot, host)
 
+    def switch_off(self, host: Host, notice: Callable[[], int]) -> None:
+        """A computer vanishes for good and closes no link: each other end notices after ``notice()`` ms."""
+        ends = [channel.other for channel in host.channels.values() if channel.other is not None]
+        for channel in host.channels.values():
+            channel.alive = False
+        host.node, host.group = None, []
+        host.channels.clear()
+        for end in ends:
+            self.later(notice(), self._notice, end, "idle_timeout")
+
     def feed(self, host: Host, what: Input) -> None:
         """Step a node, and carry out what it says."""
         node = host.node
