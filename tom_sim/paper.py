@@ -7,7 +7,7 @@ to term is computed by the code that runs, at a small part of the cost of whole 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from attrs import evolve
@@ -139,6 +139,6 @@ class Paper:
         signed = records.signed_report(record.subnet, record.term, present, counts)
         return VitalsProof(self.roles.index[node], counts, self._by_id[node].signing_key.sign(signed))
 
-    def on_duty(self, sender: Identity, recipient: Identity) -> Sequence[bytes]:
+    def on_duty(self, sender: Identity, recipient: Identity) -> tuple[bytes, ...]:
         """The relays of a pair whose deliveries count."""
         return self.roles.duty(sender.node_id, recipient.node_id)[:3]

@@ -287,7 +287,7 @@ def run_many(what: Sequence[Loss], *, scheduler: str, workers: int) -> Iterator[
 
 def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
     """For each size and share lost, over all seeds, the figures for people; the names first."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "nodes",
             "lost",
