@@ -113,6 +113,7 @@ def test_the_command_and_its_figures(tmp_path: Path) -> None:
         ("resilience", "--lost", "90"),
         ("resilience", "--seeds", "5"),
         ("resilience", "--terms", "0"),
+        ("resilience", "--pause", "0"),
     ],
 )
 def test_options_that_can_not_be(arguments: tuple[str, ...]) -> None:

@@ -54,7 +54,7 @@ def test_nodes_that_do_not_reroute_lose_messages(monkeypatch: pytest.MonkeyPatch
         return attempt(self, step, pending, ways)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Sending, "attempt", once)
-    assert run_one(evolve(SMALL, after=2)).share < 1
+    assert run_one(evolve(SMALL, before=0, after=1, pause=2_000)).share < 1
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -75,4 +75,5 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_a_run_names_its_command() -> None:
     """What repeats it."""
-    assert Loss(3, 16, 50).command() == "tom sim resilience --nodes 16 --lost 50 --seeds 3-4 --terms 6"
+    command = "tom sim resilience --nodes 16 --lost 50 --seeds 3-4 --terms 6 --before 1 --pause 4000"
+    assert Loss(3, 16, 50).command() == command

@@ -79,6 +79,8 @@ def lose(
     ] = "10,30,50",
     seeds: Annotated[str, Parameter(help="From one seed up to before another. Default: 0-3")] = "0-3",
     terms: Annotated[int, Parameter(help="How many terms after the loss. Default: 6")] = 6,
+    before: Annotated[int, Parameter(help="How many terms before it. Default: 1")] = 1,
+    pause: Annotated[int, Parameter(help="From one message to the next, in ms. Default: 4000")] = 4_000,
     scheduler: Annotated[
         str,
         Parameter(help="local: a Dask cluster on this computer; none: plain processes; or an address."),
@@ -94,12 +96,14 @@ def lose(
     """
     if not 1 <= terms <= 100 or not 1 <= workers <= 1_024:
         raise ExperimentUsageError("--terms is from 1 to 100, --workers from 1 to 1024.")
+    if not 0 <= before <= 100 or not 100 <= pause <= 60_000:
+        raise ExperimentUsageError("--before is from 0 to 100, --pause from 100 to 60000.")
     what = list(
         resilience.losses(
             span(seeds, "--seeds"),
             numbers(nodes, "--nodes", 3, 64),
             numbers(lost, "--lost", 0, 60),
-            resilience.Loss(0, 3, 0, after=terms),
+            resilience.Loss(0, 3, 0, before, terms, pause),
         )
     )
     console = Console(stderr=json_, highlight=False)
@@ -117,7 +121,10 @@ def lose(
         for result in resilience.run_many(what, scheduler=scheduler, workers=workers):
             results.append(result)
             bar.update(task, advance=1, last=f"(last: {result.nodes} nodes, {result.share:.1%} delivered)")
-    command = f"tom sim resilience --nodes {nodes} --lost {lost} --seeds {seeds} --terms {terms}"
+    command = (
+        f"tom sim resilience --nodes {nodes} --lost {lost} --seeds {seeds} --terms {terms}"
+        f" --before {before} --pause {pause}"
+    )
     rows = resilience.table(results)
     if out is not None:
         _write(folder(out), results, rows, f"{command} --out FOLDER")

@@ -64,7 +64,7 @@ class Loss:
         """The command that repeats this run."""
         return (
             f"tom sim resilience --nodes {self.nodes} --lost {self.lost} --seeds {self.seed}-{self.seed + 1}"
-            f" --terms {self.after}"
+            f" --terms {self.after} --before {self.before} --pause {self.pause}"
         )
 
 
