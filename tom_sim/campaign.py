@@ -115,9 +115,7 @@ def setups(first: int, end: int, like: SomeSetup) -> Iterator[SomeSetup]:
         yield evolve(like, seed=seed)
 
 
-def run(
-    what: Iterable[What], *, scheduler: str, workers: int, one: Callable[[What], Made]
-) -> Iterator[Made]:
+def run(what: Iterable[What], *, scheduler: str, workers: int, one: Callable[[What], Made]) -> Iterator[Made]:
     """The rows of all runs as they come in, in any order; ``one`` makes a row of a set-up.
 
     ``scheduler`` is :data:`PLAIN`, :data:`LOCAL` or the address of a Dask scheduler.  Raises
