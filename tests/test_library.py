@@ -308,6 +308,36 @@ async def test_after_a_restart_undelivered_messages_go_on_and_unacknowledged_one
                 assert scope.cancelled_caught, "what was acknowledged is not shown again"
 
 
+async def test_final_states_of_an_earlier_run_are_told_until_they_are_taken(tmp_path: Path) -> None:
+    """TOM-PURGE-003, 005: with the receipt; once taken, no later run hears of them."""
+    with trio.fail_after(DEADLINE):
+        async with open_node(None, listen=ANYWHERE) as relay:
+            alice = partial(open_node, tmp_path / "alice.tom", relays=[str(relay.address)])
+            bob = partial(open_node, tmp_path / "bob.tom", relays=[str(relay.address)])
+            async with bob() as node:
+                bob_id = node.id
+            async with alice() as node:
+                assert node.verdicts() == []
+                await node.send(bob_id, b"for later")
+            async with bob() as reader:
+                async with alice() as node:
+                    reports = node.reports()
+                    message = await reader.receive()
+                    while (await anext(reports)).event is not Event.RECEIPT_VERIFIED:
+                        pass
+                async with alice() as node:
+                    # The node tells them once its first commit is on disk.
+                    while not (verdicts := node.verdicts()):  # noqa: ASYNC110 - there is no event
+                        await trio.sleep(0.01)
+                    [told] = verdicts
+                    assert (told.state, told.message_id) == (DeliveryState.DELIVERED, message.id)
+                    assert told.receipt is not None
+                    verify(reader.node_id, signed_receipt(told.receipt), told.receipt.signature)
+                    assert node.verdicts() == []
+                async with alice() as node:
+                    assert node.verdicts() == []
+
+
 async def test_a_relay_that_comes_back_is_found_again(tmp_path: Path) -> None:
     with trio.fail_after(DEADLINE):
         async with open_node(tmp_path / "relay.tom", listen=ANYWHERE) as relay:

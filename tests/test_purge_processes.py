@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ import pytest
 
 from tests.cli_process import DEADLINE, tom
 from tests.test_subnet_processes import Subnet, formed, text_of
+from tom_ref import codec
+from tom_ref.drivers.store import Store
+from tom_ref.drivers.tcp import parse_node_id
+from tom_ref.effects import Table
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +36,15 @@ def on_disk(subnet: Subnet, name: str) -> bytes:
     return b"".join(file.read_bytes() for file in subnet.folder.glob(f"{name}.tom-store*"))
 
 
+def ciphertext(subnet: Subnet, name: str) -> bytes:
+    """Part of the encrypted message that a node, which runs no more, still wanted to send."""
+    with closing(Store(subnet.folder / f"{name}.tom-store", parse_node_id(subnet.ids[name]))) as store:
+        [content] = [
+            codec.PENDING.decode(value).content for table, _, value in store.load() if table is Table.PENDING
+        ]
+    return bytes(content[-32:])
+
+
 def test_a_message_outlives_its_sender_and_first_custodian_and_then_vanishes(tmp_path: Path) -> None:
     """Delivered once when the recipient is back; past retention no living store has its id or ciphertext."""
     with formed(tmp_path, "b", "c", "d", "e") as subnet:
@@ -47,8 +61,12 @@ def test_a_message_outlives_its_sender_and_first_custodian_and_then_vanishes(tmp
         held = audit(subnet, "b", message)
         keepers = [name for name in "acd" if held.get(name, {}).get("holding") == "copy"]
         assert len(keepers) == 2, held
-        assert bytes.fromhex(message) in on_disk(subnet, keepers[1])
+        sender = subnet.running["b"].process
         subnet.kill("b")
+        sender.wait(DEADLINE)
+        needles = (bytes.fromhex(message), ciphertext(subnet, "b"))
+        # Before, the custodian's file has both: the search finds what is there.
+        assert all(needle in on_disk(subnet, keepers[1]) for needle in needles)
         subnet.kill(keepers[0])
         subnet.start("e")
         received = subnet.received("e")
@@ -56,7 +74,7 @@ def test_a_message_outlives_its_sender_and_first_custodian_and_then_vanishes(tmp
         assert received["message_id"] == message
         living = [name for name in "acde" if name in subnet.running]
         end = time.monotonic() + TTL + DEADLINE
-        while any(bytes.fromhex(message) in on_disk(subnet, name) for name in living):
-            assert time.monotonic() < end, {n: bytes.fromhex(message) in on_disk(subnet, n) for n in living}
+        while any(needle in on_disk(subnet, name) for name in living for needle in needles):
+            assert time.monotonic() < end, {n: [x in on_disk(subnet, n) for x in needles] for n in living}
             time.sleep(0.2)
         assert time.monotonic() - sent > TTL, "retention was not waited for"

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import datetime
 from functools import partial
 from importlib import metadata
@@ -732,15 +732,15 @@ async def _send_there(stream: trio.SocketStream, to: str, content: bytes, how: _
     """Let the running node of this identity send."""
     begun = trio.current_time()
     state, message = "pending", None
+    asked = control.ask(stream, do="send", to=to, content=content.hex(), ttl=how.ttl, route=how.route)
     with trio.move_on_after(how.wait):
-        async for answer in control.ask(
-            stream, do="send", to=to, content=content.hex(), ttl=how.ttl, route=how.route
-        ):
-            if "step" not in answer:
-                break
-            step = answer["step"]
-            state, message = step.get("state", state), step["message_id"] or message
-            _tell_step(step, trio.current_time() - begun, json_=how.json)
+        async with aclosing(asked) as answers:
+            async for answer in answers:
+                if "step" not in answer:
+                    break
+                step = answer["step"]
+                state, message = step.get("state", state), step["message_id"] or message
+                _tell_step(step, trio.current_time() - begun, json_=how.json)
     if state == "expired":
         raise NotDelivered(f"No receipt from {to} was seen before the message expired.")
     if state != "delivered":
@@ -918,12 +918,13 @@ async def _listen_there(path: Path, count: int, *, json_: bool) -> int:
         else:
             out().print("Messages of the node that runs with this identity. Ctrl-C ends.", style="dim")
         shown = 0
-        async for answer in control.ask(stream, do="receive"):
-            _show_message(answer["message"], json_=json_)
-            await control.acknowledge(stream)
-            shown += 1
-            if shown == count:
-                break
+        async with aclosing(control.ask(stream, do="receive")) as answers:
+            async for answer in answers:
+                _show_message(answer["message"], json_=json_)
+                await control.acknowledge(stream)
+                shown += 1
+                if shown == count:
+                    break
     return 0
 
 

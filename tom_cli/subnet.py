@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,8 +35,11 @@ _ROLES: Final = {"relay": "green", "validator": "cyan", "guardian": "magenta"}
 
 async def request(identity: Path, **what: object) -> dict[str, Any]:
     """Ask the running node of an identity one thing; raises :class:`ControlError` when none runs."""
-    async with control.connect(control.socket_path(identity)) as stream:
-        async for answer in control.ask(stream, **what):
+    async with (
+        control.connect(control.socket_path(identity)) as stream,
+        aclosing(control.ask(stream, **what)) as answers,
+    ):
+        async for answer in answers:
             return answer
     raise ControlError("The node ended before it had answered.")
 
@@ -48,7 +52,9 @@ def duration(milliseconds: int) -> str:
     seconds = max(0, milliseconds) / 1000
     if seconds < 60:
         return f"{seconds:.0f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02} min"
 
 
 def size(count: int) -> str:

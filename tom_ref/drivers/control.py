@@ -23,7 +23,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -449,8 +449,10 @@ def _check_owned(path: Path) -> None:
             raise ControlError(f"{path.parent} isn't a folder of your own that nobody else can enter.")
 
 
-async def ask(stream: trio.SocketStream, **request: object) -> AsyncIterator[dict[str, Any]]:
+async def ask(stream: trio.SocketStream, **request: object) -> AsyncGenerator[dict[str, Any], None]:
     """Send one request; every line of the answer, the one with ``ok`` last if it ends.
+
+    Whoever leaves it before its end closes it (``contextlib.aclosing``).
 
     Raises :class:`ControlError` when the node ends before it has answered, ``CommandError`` or
     :class:`DriverError` for what it refuses.
