@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.vector_replay import Replay
-from tools.vectors.purge import accept, erase, holding, ranks, room, tombstone
+from tools.vectors.purge import accept, compaction, erase, holding, ranks, room, tombstone
 
 REPLAY: dict[str, Replay] = {
     "purge-accept": accept,
@@ -12,4 +12,5 @@ REPLAY: dict[str, Replay] = {
     "purge-room": room,
     "purge-ranks": ranks,
     "purge-holding": holding,
+    "purge-compaction": compaction,
 }
