@@ -14,7 +14,7 @@ from attrs import frozen
 
 from conformance.case import LEVELS, Case, Polarity
 from conformance.protocol import Kind
-from conformance.sources import hand, kept, nodes, sweeps, vectors
+from conformance.sources import blocks, hand, kept, nodes, sweeps, vectors
 from conformance.sources.sweeps import SuiteError
 from tom_ref.errors import Reason
 
@@ -53,6 +53,7 @@ def suite(seed: str) -> tuple[Case, ...]:
             *hand.cases(seed),
             *vectors.cases(),
             *sweeps.cases(seed),
+            *blocks.cases(seed),
             *nodes.cases(seed),
             *kept.cases(),
         )

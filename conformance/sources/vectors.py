@@ -71,7 +71,7 @@ def _case(vector: Mapping[str, Any], command: str, algorithm: str, level: int) -
         id=vector["id"],
         level=level,
         requirements=tuple(vector["requirements"]),
-        polarity=Polarity.POSITIVE if vector["valid"] else Polarity.NEGATIVE,
+        polarity=Polarity.NEGATIVE if "pair" in vector else Polarity.POSITIVE,
         about=vector["about"],
         steps=tuple(steps),
         pair=vector.get("pair", ""),

@@ -18,7 +18,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from tom_ref.errors import Reason
-from tools.vectors import _examples
+from tools.vectors import _examples, _polarity
 
 ROOT: Final = Path(__file__).resolve().parents[2] / "test-vectors"
 SPEC: Final = ROOT.parent / "spec"
@@ -41,6 +41,11 @@ def generate() -> dict[str, Content]:
         if twice:
             raise ValueError(f"{module.name} claims {', '.join(sorted(twice))} again")
         found.update(made)
+    undone, also = dict(_polarity.UNDONE), dict(_polarity.ALSO)
+    for content in found.values():
+        _polarity.refined(content, undone=undone, also=also)
+    if undone or also:
+        raise ValueError(f"no such cases: {sorted([*undone, *also])}")
     return found
 
 
@@ -67,7 +72,7 @@ def problems(made: Mapping[str, Content], schema: Content) -> Iterator[str]:
 
 
 def _case_problems(path: str, content: Content, seen: dict[str, str]) -> Iterator[str]:
-    valid = {case["id"] for case in content["cases"] if case["valid"]}
+    valid = {case["id"] for case in content["cases"] if case["valid"] and "pair" not in case}
     if content["schema"] != "../" * path.count("/") + SCHEMA:
         yield f"{path}: the schema is {'../' * path.count('/') + SCHEMA} from here"
     for case in content["cases"]:
@@ -77,11 +82,9 @@ def _case_problems(path: str, content: Content, seen: dict[str, str]) -> Iterato
         seen[name] = path
         if not _numbers_fit(case):
             yield f"{path}: {name}: an integer of 2^53 and more is a decimal string"
-        if case["valid"]:
-            continue
-        if case["reason"] not in {reason.value for reason in Reason}:
+        if not case["valid"] and case["reason"] not in {reason.value for reason in Reason}:
             yield f"{path}: {name}: no reason code {case['reason']}"
-        if case["pair"] not in valid:
+        if "pair" in case and case["pair"] not in valid:
             yield f"{path}: {name}: its pair {case['pair']} is no valid case of this file"
 
 

@@ -121,8 +121,8 @@ def _met() -> Content:
     good = book.good(rules(105), "three meet four", given(three, four))
     book.good(rules(105), "four meet three", given(four, three))
     book.good(rules(105), "three meet three: the ids decide", given(three, second))
-    parent = book.good(rules(105), "four that stayed of six meet two", given(None, two))
-    book.good(rules(105, 142), "three stayed, fewer than the quorum of four", given(None, three))
+    book.good(rules(105, 142), "four that stayed of six meet two", given(None, two))
+    parent = book.good(rules(105, 142), "three stayed, fewer than the quorum of four", given(None, three))
     ahead = 2 * constants.EPS + constants.SLOT
     edge = book.good(rules(144), "as early as may be", given(None, two, START - ahead))
 

@@ -675,8 +675,8 @@ def _deliveries(book: Book) -> None:
         return _step(Evidence(everybody, (), (), deliveries))
 
     several = sorted((made(b"%d" % number) for number in range(8)), key=lambda one: one.receipt.message_id)
-    book.good(rules(49, 84), "eight deliveries raise a relay's next weight", showing(*several))
-    good = book.good(rules(84), "seven don't", showing(*several[:7]))
+    good = book.good(rules(49, 84), "eight deliveries raise a relay's next weight", showing(*several))
+    book.good(rules(84), "seven don't", showing(*several[:7]))
     _idle_relay(book)
     book.good(rules(50, 83), "a direct delivery credits nobody", showing(made(b"direct", bytes(32))))
     one = several[0]
