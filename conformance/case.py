@@ -6,8 +6,8 @@ In what is expected, an object with one of these names stands for a rule instead
 ``{"$any": true}``       anything
 ``{"$absent": true}``    the member must not be there
 ``{"$unordered": [...]}`` a list with these items in any order
-``{"$effects": [...]}``  the effects of a step in any order; dials and questions for descriptors, which a
-                         port makes as it likes, aside
+``{"$effects": [...], "$undialled": [...]}``  the effects of a step in any order; dials and questions for
+                         descriptors, which a port makes as it likes, aside, but for dials of these nodes
 ``{"$opens_as": {...}}`` a ciphertext that the runner opens with ``tom_ref``: ``key``, ``nonce``,
                          ``associated`` and the ``plaintext`` it must hold, as hex
 """
@@ -147,14 +147,12 @@ def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults:
         if name == "$unordered":
             _match_unordered(argument, actual, path, bound, faults)
             return
-        if name == "$effects":
-            judged = [item for item in actual if not _free(item)] if isinstance(actual, list) else actual
-            _match_unordered(argument, judged, path, bound, faults)
-            return
         if name == "$opens_as":
             _match_sealed(argument, actual, path, faults)
             return
-    if isinstance(expected, Mapping):
+    if isinstance(expected, Mapping) and expected.keys() == {"$effects", "$undialled"}:
+        _match_effects(expected, actual, path, bound, faults)
+    elif isinstance(expected, Mapping):
         _match_object(expected, actual, path, bound, faults)
     elif isinstance(expected, (list, tuple)):
         if not isinstance(actual, list) or len(actual) != len(expected):
@@ -164,6 +162,19 @@ def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults:
             _match(one, other, f"{path}[{index}]", bound, faults)
     elif type(expected) is not type(actual) or expected != actual:
         faults.append(f"{path or 'result'}: {_brief(actual)}, not {_brief(expected)}")
+
+
+def _match_effects(
+    expected: Mapping[str, Any], actual: Any, path: str, bound: dict[str, Any], faults: list[str]
+) -> None:
+    judged = [item for item in actual if not _free(item)] if isinstance(actual, list) else actual
+    _match_unordered(expected["$effects"], judged, path, bound, faults)
+    dialled = {
+        str(item.get("node_id")) for item in actual if isinstance(item, dict) and item.get("is") == "Dial"
+    }
+    faults.extend(
+        f"{path}: dials {node}, to which it has a link" for node in expected["$undialled"] if node in dialled
+    )
 
 
 def _free(effect: Any) -> bool:

@@ -24,6 +24,7 @@ from tom_ref.effects import (
     Progress,
     Report,
     SendFrame,
+    Signalled,
     Table,
 )
 from tom_ref.errors import ProtocolError, Reason
@@ -33,7 +34,16 @@ from tom_ref.node import Node
 from tom_ref.timing import Timing
 
 MOST_NODES: Final = 64
-_SHOWN: Final = (CloseLink, Deliver, Dial, Drained, Invited, Progress, SendFrame)
+_SHOWN: Final = (CloseLink, Deliver, Dial, Drained, Invited, Progress, SendFrame, Signalled)
+_SAID: Final = (
+    Event.CLOCK_OFF,
+    Event.DISSOLVED,
+    Event.FORKED,
+    Event.IDENTITY_TWICE,
+    Event.MOVED,
+    Event.NO_CREDIT,
+)
+"""What a node has to say to its user."""
 
 
 class Entropy:
@@ -63,7 +73,6 @@ class Held:
         self.disk = disk
         self.entropy = Entropy(bytes.fromhex(given["seed"]), given.get("draws_made"))
         config = given["config"]
-        slot = config.get("slot_ms")
         if config.get("restored_copy", False):
             # What `tom_ref.drivers.store` does when it sees that it is a copy (TOM-SESSION-038).
             for table, key in [place for place in disk if place[0] is Table.SESSION]:
@@ -75,12 +84,16 @@ class Held:
             now=given["now"],
             records=[(table, key, value) for (table, key), value in disk.items()],
             subnet=bytes.fromhex(config["subnet"]),
-            timing=None if slot is None else Timing.fast(slot),
+            timing=_timing(config),
             restored_copy=bool(config.get("restored_copy", False)),
         )
 
     def step(self, what: Any, now: int) -> dict[str, Any]:
         """Take one input; what becomes of it."""
+        return self.told(self.taken(what, now))
+
+    def taken(self, what: Any, now: int) -> tuple[Effect, ...]:
+        """Take one input and write what has to be written."""
         made = self.node.step(what, now)
         for effect in made:
             if isinstance(effect, Persist):
@@ -89,12 +102,24 @@ class Held:
                         self.disk.pop((change.table, change.key), None)
                     else:
                         self.disk[change.table, change.key] = change.value
+        return made
+
+    def told(self, made: tuple[Effect, ...]) -> dict[str, Any]:
+        """What the suite is told of a step."""
         refused = [e.detail for e in made if isinstance(e, Report) and e.event is Event.REFUSED]
         return {
             "effects": [plain(effect) for effect in made if isinstance(effect, _SHOWN)],
             "refused": sorted(code_of(detail) for detail in refused),
+            "events": sorted({e.event.value for e in made if isinstance(e, Report) and e.event in _SAID}),
             "deadline": self.node.next_deadline(),
         }
+
+
+def _timing(config: Mapping[str, Any]) -> Timing | None:
+    """What the configuration says about slots, or about EPS alone."""
+    if "slot_ms" in config:
+        return Timing.fast(config["slot_ms"])
+    return Timing(eps=config["eps_ms"]) if "eps_ms" in config else None
 
 
 def code_of(detail: str) -> str:
@@ -186,6 +211,13 @@ def inspected(held: Held) -> dict[str, Any]:
         "pending": count[Table.PENDING],
         "inbox": count[Table.INBOX],
         "receipts": count[Table.SEEN],
+        "custody": count[Table.CUSTODY],
+        "tombstones": count[Table.TOMBSTONE],
+        "verdicts": count[Table.VERDICT],
+        "records": sum(
+            table is Table.RECORD and key in {b"present", b"previous"} for table, key in held.disk
+        ),
+        "conversations": count[Table.CONVERSATION],
         "sessions": count[Table.SESSION],
         "writable": node.writable,
         "term": None if record is None else record.term,

@@ -17,6 +17,7 @@ from conformance.adapters.nodes import Held, inspected, snapshot
 from conformance.case import Case, Polarity, Step, ok, reject
 from conformance.plain import plain
 from conformance.sources.sweeps import SuiteError
+from conformance.sources.tape import judged
 from tom_ref import codec, constants
 from tom_ref.crypto import sha256
 from tom_ref.effects import SendFrame
@@ -99,6 +100,7 @@ class Stage:
     def do(self, name: str, what: Any, **draws: list[bytes]) -> dict[str, Any]:
         """One step of one node; its frames are put on their wires."""
         held = self.held[name]
+        linked = tuple(sorted(peer.hex() for peer in held.node.linked))
         given: dict[str, Any] = {"h": {"$ref": self._handle}, "input": plain(what), "now": self.now}
         if draws:
             named = {purpose.replace("_", "/"): many for purpose, many in draws.items()}
@@ -109,9 +111,9 @@ class Stage:
         except CommandError as error:
             if name == self.port:
                 self.steps.append(Step("node.step", given, reject(error.reason.value)))
-            return {"effects": [], "refused": [], "deadline": None}
+            return {"effects": [], "refused": [], "events": [], "deadline": None}
         if name == self.port:
-            self.steps.append(Step("node.step", given, ok(judged(made))))
+            self.steps.append(Step("node.step", given, ok(judged(made, linked))))
         for effect in made["effects"]:
             if effect["is"] == SendFrame.__name__:
                 self.queue.append((name, int(effect["link"]), bytes.fromhex(effect["data"])))
@@ -217,16 +219,6 @@ class Stage:
     def sign(self, name: str, data: bytes) -> bytes:
         """A node's signature."""
         return self.held[name].identity.signing_key.sign(data)
-
-
-def judged(made: dict[str, Any]) -> dict[str, Any]:
-    """What is expected of a step; when a node wants to be woken is its own affair."""
-    effects = [
-        effect
-        for effect in made["effects"]
-        if effect["is"] != "Dial" and not (effect["is"] == "SendFrame" and effect["data"].startswith("05"))
-    ]
-    return {"effects": {"$effects": effects}, "refused": made["refused"], "deadline": {"$any": True}}
 
 
 Script = Callable[[Stage], None]
