@@ -14,7 +14,7 @@ from attrs import frozen
 
 from conformance.case import LEVELS, Case, Polarity
 from conformance.protocol import Kind
-from conformance.sources import blocks, hand, kept, nodes, sweeps, traces, vectors
+from conformance.sources import blocks, hand, kept, nodes, subnets, sweeps, traces, vectors
 from conformance.sources.sweeps import SuiteError
 from tom_ref.errors import Reason
 
@@ -55,6 +55,7 @@ def suite(seed: str) -> tuple[Case, ...]:
             *sweeps.cases(seed),
             *blocks.cases(seed),
             *nodes.cases(seed),
+            *subnets.cases(seed),
             *traces.cases(seed),
             *kept.cases(),
         )

@@ -89,11 +89,17 @@ class Members:
     """Computers by number; the first ``count`` of them begin with one genesis."""
 
     def __init__(
-        self, count: int, *, strangers: int = 0, timing: Timing = FAST, offsets: dict[int, int] | None = None
+        self,
+        count: int,
+        *,
+        strangers: int = 0,
+        timing: Timing = FAST,
+        offsets: dict[int, int] | None = None,
+        nonce: bytes = bytes(32),
     ) -> None:
         self.now = START
         self.timing = timing
-        self.founded = founded(count, timing)
+        self.founded = founded(count, timing, nonce=nonce)
         nodes = [*self.founded.nodes, *identities(strangers, 1_000)]
         offsets = {} if offsets is None else offsets
         self.computers = [
@@ -128,16 +134,18 @@ class Members:
     def boot(self, index: int) -> None:
         """Start a computer on what its disk holds."""
         computer = self[index]
-        rows = [(table, key, value) for (table, key), value in computer.disk.items()]
-        computer.node = Node(
+        computer.node = self._made(computer)
+        self.do(index, Start())
+        self.do(index, SetAddresses(self._address(index)))
+
+    def _made(self, computer: Computer) -> Node:
+        return Node(
             computer.identity,
             entropy=computer.entropy,
             now=self.now + computer.offset,
-            records=rows,
+            records=[(table, key, value) for (table, key), value in computer.disk.items()],
             timing=computer.timing,
         )
-        self.do(index, Start())
-        self.do(index, SetAddresses(self._address(index)))
 
     def kill(self, index: int) -> None:
         """A computer vanishes; the others' links end."""
@@ -179,7 +187,7 @@ class Members:
         if computer.node is None or index in self.asleep:
             return ()
         was = computer.node.home.standing
-        effects = computer.node.step(what, self.now + computer.offset)
+        effects = self._stepped(computer, computer.node, what)
         declared_change(was, computer.node.home.standing)
         if computer.crash_before is not None and computer.crash_before(effects):
             computer.crash_before = None
@@ -204,6 +212,9 @@ class Members:
             self.records[record.subnet, record.term] = record
         self._set_alarm(computer)
         return effects
+
+    def _stepped(self, computer: Computer, node: Node, what: Input) -> tuple[Effect, ...]:
+        return node.step(what, self.now + computer.offset)
 
     def _carry_out(self, computer: Computer, effect: Effect) -> None:
         if isinstance(effect, SendFrame):
