@@ -51,6 +51,7 @@ from tom_ref.timing import Timing
 from tom_ref.validate import message_id, signed_header, signed_receipt, signed_stamp
 
 SLOT: Final = 300
+TTL: Final = 600_000
 
 
 class Subnet(Members):
@@ -601,23 +602,23 @@ def _bad_conversation(seed: str) -> Subnet:
 
 def _ranked(seed: str, count: int = 5) -> list[int]:
     """Sender 0, recipient 1, then the ranks for this pair, by number."""
-    members = Members(count, timing=Timing.fast(SLOT), nonce=hashlib.sha256(seed.encode()).digest())
+    members = Members(count, timing=Timing.fast(12_000), nonce=hashlib.sha256(seed.encode()).digest())
     roles = members[0].running.home.roles
     assert roles is not None
     return [0, 1, *(members.by_id[node].index for node in roles.duty(members[0].id, members[1].id))]
 
 
-def _kept(seed: str, port: int, slot: int = SLOT) -> Subnet:
+def _kept(seed: str, port: int) -> Subnet:
     """A message waits for a recipient that is away."""
-    members = Subnet(seed, port, 5, slot=slot)
+    members = Subnet(seed, port, 5, slot=12_000)
     members.run(500)
-    members.send(0, 1, b"meet first", ttl=60_000)
+    members.send(0, 1, b"meet first", ttl=TTL)
     members.run(500)
     members.kill(1)
-    members.send(0, 1, b"while away", ttl=60_000)
+    members.send(0, 1, b"while away", ttl=TTL)
     members.run(1_000)
     kept = [c.index for c in members.computers if any(table is Table.CUSTODY for table, _ in c.disk)]
-    members.sure(len(kept) >= 2, f"kept by {kept}")
+    members.sure(sorted(kept) == sorted(_ranked(seed)[2:4]), f"kept by {kept}")
     return members
 
 
@@ -667,7 +668,7 @@ def _replaces(seed: str) -> Subnet:
     first, second = _ranked(seed)[2:4]
     members = _kept(seed, first)
     members.kill(second)
-    members.run(12 * SLOT)
+    members.run(120_000)
     members.look()
     return members
 
@@ -753,10 +754,10 @@ def _forged(seed: str) -> Subnet:
 )
 def _no_time_yet(seed: str) -> Subnet:
     rank = _ranked(seed)[2]
-    members = _kept(seed, rank, 12_000)
+    members = _kept(seed, rank)
     members.kill(rank)
     members.part([rank], [n for n in range(5) if n != rank])
-    members.run(70_000)
+    members.run(TTL + 50_000)
     members.boot(rank)
     members.run(500)
     members.look()
@@ -772,8 +773,8 @@ def _no_time_yet(seed: str) -> Subnet:
 )
 def _copy_goes(seed: str) -> Subnet:
     rank = _ranked(seed)[2]
-    members = _kept(seed, rank, 12_000)
-    for step in (50_000, 12_000):
+    members = _kept(seed, rank)
+    for step in (TTL - 10_000, 12_000):
         members.run(step)
         members.look()
     return members

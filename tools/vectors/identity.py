@@ -469,6 +469,14 @@ def _secret_file() -> Content:
         ("TOM-ID-048", "another passphrase", sealed, "grüße", wrong, 2),
         ("TOM-ID-048", "no passphrase", sealed, None, wrong, 2),
         ("TOM-ID-048", "a passphrase for a file that has none", plain, "Grüße", wrong, 1),
+        (
+            "TOM-ID-049",
+            "a wide letter, narrow only in other forms",
+            sealed,
+            "Grüß\uff45",
+            wrong,
+            2,
+        ),
     ]
     cases += [
         refusal(

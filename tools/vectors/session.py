@@ -359,7 +359,23 @@ def _conversations() -> list[Content]:
     for number, (about, rules, steps) in enumerate(rows, 1):
         given = _script(*steps)
         cases.append(case(f"session-conversation-{number:04}", rules, about, given, conversation(given)))
-    return cases
+    over = BOB.prekey.valid_until
+    last = _script(_say("alice", "first", NOW), _say("alice", "second", over))
+    stale = _script(_say("alice", "first", NOW), _say("alice", "second", over + 1))
+    unconfirmed = ["TOM-SESSION-051", "TOM-SESSION-052"]
+    name = "session-conversation"
+    return [
+        *cases,
+        case(f"{name}-0008", unconfirmed, "unanswered, the prekey lasts", last, conversation(last)),
+        refusal(
+            f"{name}-0101",
+            unconfirmed,
+            "unanswered, and the prekey is over",
+            stale,
+            reason=Reason.STALE_PREKEY,
+            pair=f"{name}-0008",
+        ),
+    ]
 
 
 def _first_message(**changes: Any) -> tuple[Content, bytes]:
@@ -397,8 +413,49 @@ def _flipped(message: bytes, position: int) -> str:
     return bytes(spoilt).hex()
 
 
+def _sealed(
+    *,
+    root: str = "ToM/1 session root",
+    sealing: str = "ToM/1 session message",
+    filler: bytes = b"\xff" * 32,
+    chain: slice = slice(32, 64),
+    byte: bytes = b"\x01",
+    turned: bool = True,
+    swapped: bool = False,
+) -> str:
+    """Alice's first message as an initiator makes it that keeps every rule of the key schedule but one."""
+    _, message = _first_message()
+    header = message[: len(message) - len(codec.decode_session_message(message).ciphertext)]
+    ephemeral, ratchet_secret = (
+        Secret32(ALICE.draw(purpose, 0)) for purpose in (Purpose.SESSION_EPHEMERAL, Purpose.SESSION_RATCHET)
+    )
+    agreed = (
+        crypto.x25519(ALICE.local.session_secret, BOB.prekey.public)
+        + crypto.x25519(ephemeral, BOB.local.session_key)
+        + crypto.x25519(ephemeral, BOB.prekey.public)
+    )
+    shared = crypto.hkdf(filler + agreed, bytes(32), crypto.labelled("ToM/1 x3dh", b"\x01"), 32)
+    step = crypto.x25519(ratchet_secret, BOB.prekey.public)
+    key = crypto.hkdf(step, shared, crypto.labelled(root), 64)[chain] if turned else shared
+    message_key = Secret32(crypto.hmac_sha256(Secret32(key), byte))
+    both = crypto.hkdf(message_key, bytes(32), crypto.labelled(sealing), 44)
+    aead, nonce = (both[12:], both[:12]) if swapped else (both[:32], both[32:])
+    bound = crypto.labelled(
+        "ToM/1 session",
+        ALICE.local.session_key,
+        BOB.local.session_key,
+        ALICE.local.node_id,
+        BOB.local.node_id,
+        PREFIX,
+        header,
+    )
+    return (header + crypto.seal(aead, nonce, b"hello", bound)).hex()
+
+
 def _initial_cases() -> list[Content]:
     good, message = _first_message()
+    if _sealed() != good["message"]:
+        raise AssertionError("the key schedule by hand is another one")
     late = {"now": BOB.prekey.valid_until + PREKEY_ERASE_AFTER}
     other_key = attrs.evolve(ALICE.descriptor, session_key=CAROL.local.session_key)
     zero = bytes(32)
@@ -428,6 +485,33 @@ def _initial_cases() -> list[Content]:
         ("SESSION-004", "the highest number there is", spoilt(number=2**32 - 1), Reason.BAD_VALUE),
         ("SESSION-027", "257 messages missing", spoilt(number=257), Reason.TOO_MANY_SKIPPED),
         ("SESSION-056", "a regular message", {"message": regular.hex()}, Reason.UNKNOWN_SESSION),
+        ("SESSION-011", "X3DH without the bytes of 0xff", {"message": _sealed(filler=b"")}, Reason.BAD_SEAL),
+        (
+            "SESSION-021",
+            "another root label",
+            {"message": _sealed(root="ToM/1 rooT")},
+            Reason.BAD_SEAL,
+        ),
+        (
+            "SESSION-021",
+            "a chain from the first half of KDF_RK",
+            {"message": _sealed(chain=slice(32))},
+            Reason.BAD_SEAL,
+        ),
+        (
+            "SESSION-022",
+            "the next chain key as message key",
+            {"message": _sealed(byte=b"\x02")},
+            Reason.BAD_SEAL,
+        ),
+        ("SESSION-023", "a chain from SK itself", {"message": _sealed(turned=False)}, Reason.BAD_SEAL),
+        ("SESSION-030", "the nonce before the key", {"message": _sealed(swapped=True)}, Reason.BAD_SEAL),
+        (
+            "SESSION-030",
+            "another label of messages",
+            {"message": _sealed(sealing="ToM/1 messagE")},
+            Reason.BAD_SEAL,
+        ),
     )
     cases = [
         case("session-open-initial-0001", ["TOM-SESSION-012"], "the example", good, open_initial(good)),
@@ -460,6 +544,20 @@ def _with(descriptor: Descriptor) -> Content:
     return {**ALICE.values(4), "descriptor": codec.encode_descriptor(descriptor).hex()}
 
 
+def _begun(count: int) -> list[tuple[bytes, bytes]]:
+    """Two messages of each of so many sessions that Alice begins, one a millisecond, as after lost disks."""
+    found = []
+    for number in range(count):
+        values = ALICE.values(count)
+        for draws in ("ephemeral", "ratchet"):
+            values[draws] = values[draws][number:]
+        alice = _Replayed(values, BOB.values(4))
+        found.append(
+            (alice.send(b"first", PREFIX, NOW + number), alice.send(b"second", PREFIX, NOW + number))
+        )
+    return found
+
+
 def _later_cases() -> list[Content]:
     given, _ = _first_message()
     alice = _Replayed(given["sender"], given["recipient"])
@@ -473,7 +571,30 @@ def _later_cases() -> list[Content]:
     gap = made([0], messages[257])
     late = made([2], messages[0])
     name = "session-open-later"
+    begun = _begun(65)
+    many = {**given, "recipient": BOB.values(66)}
+
+    def among(count: int, message: bytes) -> Content:
+        return {**many, "before": [first.hex() for first, _ in begun[:count]], "message": message.hex()}
+
+    kept, full = among(9, begun[1][1]), among(63, begun[63][0])
     return [
+        case(
+            f"{name}-0004", ["TOM-SESSION-061", "TOM-SESSION-063"],
+            "of nine sessions that the peer began, the second's next message", kept, open_later(kept),
+        ),
+        case(
+            f"{name}-0005", ["TOM-SESSION-064"], "the 64th session of one peer", full, open_later(full),
+        ),
+        refusal(
+            f"{name}-0105", ["TOM-SESSION-061", "TOM-SESSION-063"],
+            "of nine sessions that the peer began, the first's next message", among(9, begun[0][1]),
+            reason=Reason.REPLAYED, pair=f"{name}-0004",
+        ),
+        refusal(
+            f"{name}-0106", ["TOM-SESSION-064"], "the 65th session that the peer begins",
+            among(64, begun[64][0]), reason=Reason.OVERLOADED, pair=f"{name}-0005",
+        ),
         case(f"{name}-0001", ["TOM-SESSION-026"], "the next message", good, open_later(good)),
         case(f"{name}-0002", ["TOM-SESSION-027"], "256 messages missing", gap, open_later(gap)),
         case(f"{name}-0003", ["TOM-SESSION-026"], "a late message", late, open_later(late)),
