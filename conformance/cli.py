@@ -358,7 +358,17 @@ def coverage_command(
     elif form == "markdown":
         print(coverage.as_markdown(made), end="")
     else:
-        columns = ("must", "both", "positive", "negative", "runner", "excluded", "open", "killed")
+        columns = (
+            "must",
+            "both",
+            "one-sided",
+            "positive",
+            "negative",
+            "runner",
+            "excluded",
+            "open",
+            "killed",
+        )
         table = Table(title="MUSTs by what shows them", title_justify="left")
         table.add_column("chapter")
         for name in columns:

@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 EXCLUSIONS: Final = Path(__file__).with_name("exclusions.toml")
 MOST_EXCLUDED: Final = 0.05
 _SHOWN: Final = 3
+_REASONED: Final = frozenset({"excluded", "one-sided"})
 
 BROKEN_FOR: Final[Mapping[str, str]] = {
     "TOM-CONF-001": "not-utf-8",
@@ -56,10 +57,12 @@ class Row:
     """A mutant or broken port that a case citing it kills; empty when none was tried or found."""
     excluded: str
     """Why no case can show it."""
+    one_sided: str
+    """Why there is nothing in it that could be refused or left undone."""
 
     @property
     def state(self) -> str:
-        """``both``, ``positive``, ``negative``, ``excluded``, ``runner`` or ``open``."""
+        """``both``, ``one-sided``, ``positive``, ``negative``, ``excluded``, ``runner`` or ``open``."""
         if self.excluded:
             return "excluded"
         if self.positive and self.negative:
@@ -67,7 +70,7 @@ class Row:
         if self.id in BROKEN_FOR:
             return "runner"
         if self.positive:
-            return "positive"
+            return "one-sided" if self.one_sided else "positive"
         return "negative" if self.negative else "open"
 
 
@@ -84,6 +87,19 @@ def exclusions() -> Mapping[str, str]:
     musts = sum(rule.level == "MUST" for rule in requirements().values())
     if len(found) > MOST_EXCLUDED * musts:
         raise ValueError(f"{EXCLUSIONS.name}: {len(found)} of {musts} are excluded")
+    return found
+
+
+@functools.cache
+def one_sided() -> Mapping[str, str]:
+    """MUSTs that only a positive case can show, with the reason; ``ValueError`` for a faulty list."""
+    content = tomllib.loads(EXCLUSIONS.read_text(encoding="utf-8"))
+    found: dict[str, str] = {}
+    for entry in content["one_sided"]:
+        name, reason = entry["requirement"], entry["reason"]
+        if name not in requirements() or name in found or name in exclusions() or not reason:
+            raise ValueError(f"{EXCLUSIONS.name}: {name}")
+        found[name] = reason
     return found
 
 
@@ -124,6 +140,7 @@ def rows(cases: Sequence[Case], killed: Mapping[str, str] | None = None) -> list
             tuple(sorted(by_rule[rule.id][1])),
             mutants.get(rule.id) or (f"port {BROKEN_FOR[rule.id]}" if rule.id in BROKEN_FOR else ""),
             exclusions().get(rule.id, ""),
+            one_sided().get(rule.id, ""),
         )
         for rule in requirements().values()
     ]
@@ -131,7 +148,7 @@ def rows(cases: Sequence[Case], killed: Mapping[str, str] | None = None) -> list
 
 def totals(made: Sequence[Row]) -> dict[str, dict[str, int]]:
     """For each chapter how many MUSTs stand where, and for all."""
-    states = ("must", "both", "positive", "negative", "runner", "excluded", "open", "killed")
+    states = ("must", "both", "one-sided", "positive", "negative", "runner", "excluded", "open", "killed")
     found: dict[str, dict[str, int]] = {}
     for row in made:
         if row.level != "MUST":
@@ -159,6 +176,7 @@ def as_json(made: Sequence[Row]) -> str:
             "negative": list(row.negative),
             "mutant": row.mutant,
             "excluded": row.excluded,
+            "one_sided": row.one_sided,
             "state": row.state,
         }
         for row in made
@@ -169,8 +187,8 @@ def as_json(made: Sequence[Row]) -> str:
 def as_markdown(made: Sequence[Row]) -> str:
     """A page of the documentation site."""
     lines = [
-        "| chapter | MUSTs | both polarities | only one | runner | excluded | no case yet | killed |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| chapter | MUSTs | both polarities | one-sided | only one yet | runner | excluded | no case yet | killed |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for chapter, count in totals(made).items():
         one = count["positive"] + count["negative"]
@@ -178,6 +196,7 @@ def as_markdown(made: Sequence[Row]) -> str:
             chapter,
             count["must"],
             count["both"],
+            count["one-sided"],
             one,
             count["runner"],
             count["excluded"],
@@ -199,7 +218,7 @@ def as_markdown(made: Sequence[Row]) -> str:
         shown = (
             row.id,
             row.level,
-            f"excluded: {row.excluded}" if row.excluded else row.state,
+            f"{row.state}: {row.excluded or row.one_sided}" if row.state in _REASONED else row.state,
             _files(row.code),
             _files(row.models),
             len(row.positive),

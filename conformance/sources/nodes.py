@@ -26,6 +26,7 @@ from tom_ref.frames import (
     DescriptorAnswer,
     DescriptorQuery,
     Envelope,
+    Extension,
     Header,
     Receipt,
     Refusal,
@@ -48,6 +49,7 @@ from tom_ref.inputs import (
     SendMessage,
     SetAddresses,
     Start,
+    Taken,
     Wake,
 )
 from tom_ref.validate import message_id, signed_header, signed_receipt, signed_stamp
@@ -331,7 +333,12 @@ def _direct_first(stage: Stage) -> None:
     stage.run()
 
 
-@_scene("relay first takes the relay, although there is a direct link", "A", "TOM-DELIVERY-053")
+@_scene(
+    "relay first takes the relay, although there is a direct link",
+    "A",
+    "TOM-DELIVERY-053",
+    pair="node-direct-first",
+)
 def _relay_first(stage: Stage) -> None:
     stage.relayed()
     stage.link("A", "B")
@@ -346,6 +353,8 @@ def _relay_first(stage: Stage) -> None:
     "TOM-PURGE-013",
     "TOM-PURGE-030",
     "TOM-PURGE-031",
+    "TOM-PURGE-032",
+    "TOM-PURGE-029",
     pair="node-receives",
 )
 def _duplicate(stage: Stage) -> None:
@@ -383,6 +392,7 @@ def _shown_again(stage: Stage) -> None:
     "TOM-DELIVERY-005",
     "TOM-PURGE-001",
     "TOM-PURGE-002",
+    pair="node-sends",
 )
 def _sends_again(stage: Stage) -> None:
     stage.link("A", "B")
@@ -412,6 +422,8 @@ def _retries(stage: Stage) -> None:
     "A",
     "TOM-DELIVERY-052",
     "TOM-DELIVERY-055",
+    "TOM-WIRE-042",
+    pair="node-sends",
 )
 def _refused(stage: Stage) -> None:
     link, _ = stage.relayed()
@@ -527,6 +539,9 @@ def _receipt(stage: Stage, envelope: bytes, signer: str, **changes: Any) -> byte
     "TOM-PURGE-022",
     "TOM-PURGE-023",
     "TOM-NOTATION-014",
+    "TOM-DELIVERY-001",
+    "TOM-DELIVERY-051",
+    "TOM-PURGE-024",
     pair="node-sends",
 )
 def _forged_receipt(stage: Stage) -> None:
@@ -559,6 +574,7 @@ def _receipt_of_other_lifetime(stage: Stage) -> None:
     "ABC",
     "TOM-DELIVERY-025",
     "TOM-PURGE-025",
+    "TOM-DELIVERY-043",
     pair="node-sends",
 )
 def _stray_receipt(stage: Stage) -> None:
@@ -574,6 +590,7 @@ def _stray_receipt(stage: Stage) -> None:
     "a relay that knows no way says so",
     "C",
     "TOM-DELIVERY-041",
+    "TOM-DELIVERY-040",
     pair="node-relays",
 )
 def _no_route(stage: Stage) -> None:
@@ -611,7 +628,13 @@ def _refusal_passed(stage: Stage) -> None:
     stage.inject(link, codec.encode_frame(Refusal(message_id(envelope.header_bytes), "overloaded")))
 
 
-@_scene("a trail report from the hop before is ignored", "C", "TOM-DELIVERY-046", pair="node-relays")
+@_scene(
+    "a trail report from the hop before is ignored",
+    "C",
+    "TOM-DELIVERY-046",
+    "TOM-DELIVERY-042",
+    pair="node-relays",
+)
 def _report_backwards(stage: Stage) -> None:
     link, _ = stage.relayed()
     stage.lost.add("B")
@@ -658,6 +681,15 @@ def _envelope(
     return codec.encode_frame(Envelope(header, data, signature, 0, trail, body))
 
 
+def _unsigned_extension(stage: Stage) -> bytes:
+    """A header with an extension, and the signature of the same without it: as re-encoding would have it."""
+    plain_header = _header(stage, "A", "B")
+    extended = evolve(plain_header, extensions=(Extension(0x70, b"later"),))
+    frame = codec.decode_envelope(_envelope(stage, extended, "A", "A"))
+    signature = stage.sign("A", signed_header(codec.encode_header(plain_header)))
+    return codec.encode_frame(evolve(frame, signature=signature))
+
+
 def _hostile(name: str, rule: str, about: str, make: Callable[[Stage], bytes]) -> None:
     def play(stage: Stage) -> None:
         link = stage.link("A", "C")
@@ -665,9 +697,19 @@ def _hostile(name: str, rule: str, about: str, make: Callable[[Stage], bytes]) -
         stage.inject(link, make(stage))
         stage.inspect()
 
-    rules = (rule, "TOM-NOTATION-014", "TOM-CONF-033")
+    rules = (rule, *_BESIDES.get(name, ()), "TOM-NOTATION-014", "TOM-CONF-033")
     SCENES.append(Scene(f"node-hostile-{name}", about, "C", rules, play, "node-relays"))
 
+
+_BESIDES: Final = {
+    "critical": ("TOM-WIRE-022",),
+    "expired": ("TOM-PURGE-010", "TOM-DELIVERY-012"),
+    "extension": ("TOM-DELIVERY-006",),
+    "future": ("TOM-DELIVERY-004", "TOM-PURGE-010"),
+    "hop": ("TOM-DELIVERY-011",),
+    "stamp": ("TOM-DELIVERY-012",),
+    "subnet": ("TOM-DELIVERY-003",),
+}
 
 for _name, _rule, _about, _make in (
     ("garbage", "TOM-WIRE-008", "a frame of chance bytes", lambda s: b"\x01" + s.octets(200)),
@@ -684,6 +726,12 @@ for _name, _rule, _about, _make in (
         "TOM-DELIVERY-032",
         "an envelope whose life is over",
         lambda s: _envelope(s, _header(s, "A", "B", created_at=s.now - TTL), "A", "A"),
+    ),
+    (
+        "extension",
+        "TOM-WIRE-013",
+        "an envelope with an extension that nobody knows, signed without it",
+        _unsigned_extension,
     ),
     (
         "subnet",
@@ -731,6 +779,143 @@ for _name, _rule, _about, _make in (
     _hostile(_name, _rule, _about, _make)
 
 
+@_scene(
+    "a relay hands on a header with an extension that it doesn't know, byte for byte",
+    "C",
+    "TOM-WIRE-013",
+    "TOM-DELIVERY-006",
+    "TOM-BALANCE-012",
+    "TOM-DELIVERY-012",
+)
+def _extended(stage: Stage) -> None:
+    link = stage.link("A", "C")
+    stage.link("C", "B")
+    header = _header(stage, "A", "B", extensions=(Extension(0x70, b"later"),))
+    stage.inject(link, _envelope(stage, header, "A", "A"))
+    stage.inspect()
+
+
+@_scene(
+    "a frame that nobody knows yet is passed over, a known one behind it isn't",
+    "C",
+    "TOM-WIRE-022",
+)
+def _unknown_frame(stage: Stage) -> None:
+    link = stage.link("A", "C")
+    stage.inject(link, b"\xf0" + stage.octets(20))
+    stage.inject(link, codec.encode_frame(DescriptorQuery(stage.id("C"))))
+
+
+@_scene(
+    "a refusal whose reason a later version knows moves the sender on",
+    "A",
+    "TOM-WIRE-042",
+    "TOM-DELIVERY-052",
+)
+def _refused_in_other_words(stage: Stage) -> None:
+    link, _ = stage.relayed()
+    stage.link("A", "B")
+    stage.lost.add("C")
+    envelope = stage.envelope()
+    stage.inject(link, codec.encode_frame(Refusal(message_id(envelope.header_bytes), "of_a_later_version")))
+    stage.run()
+    stage.inspect()
+
+
+@_scene(
+    "a receipt that somebody else signed stops at the relay",
+    "C",
+    "TOM-DELIVERY-044",
+    "TOM-DELIVERY-043",
+    "TOM-PURGE-022",
+    pair="node-relays",
+)
+def _forged_at_relay(stage: Stage) -> None:
+    _, link = stage.relayed()
+    stage.lost.add("B")
+    envelope = stage.send()
+    stage.run()
+    stage.inject(link, _receipt(stage, envelope, "A"))
+    stage.inspect()
+
+
+@_scene(
+    "a millisecond before the pause is over nothing is tried, whoever wakes the node",
+    "A",
+    "TOM-DELIVERY-052",
+    "TOM-NOTATION-006",
+    "TOM-NOTATION-007",
+    "TOM-CONF-031",
+    pair="node-retries",
+)
+def _too_early(stage: Stage) -> None:
+    stage.relayed()
+    stage.link("A", "B")
+    stage.lost |= {"B", "C"}
+    stage.send()
+    stage.run()
+    for pause in (0, 1_000, 999):
+        stage.wait(pause)
+    stage.inspect()
+
+
+@_scene(
+    "what the application has taken is neither shown nor told again",
+    "AB",
+    "TOM-DELIVERY-063",
+    "TOM-PURGE-005",
+    "TOM-PURGE-032",
+    "TOM-PURGE-033",
+    pair="node-shown-again",
+)
+def _taken(stage: Stage) -> None:
+    stage.link("A", "B")
+    envelope = codec.decode_envelope(stage.send(route=Route.DIRECT_FIRST))
+    stage.run()
+    if stage.port == "B":
+        stage.do("B", Acknowledge(message_id(envelope.header_bytes)))
+    else:
+        stage.do("A", Taken(1))
+    stage.inspect()
+    stage.restart()
+    stage.inspect()
+
+
+@_scene(
+    "a millisecond before it is due nothing is erased at a start",
+    "B",
+    "TOM-PURGE-035",
+    "TOM-PURGE-037",
+    pair="node-erased-at-start",
+)
+def _not_erased_at_start(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.now += TTL + EPS2 - 1
+    stage.restart()
+    stage.inspect()
+
+
+@_scene(
+    "what is due goes before an input of the same moment counts",
+    "A",
+    "TOM-PURGE-036",
+    "TOM-DELIVERY-051",
+    pair="node-expires",
+)
+def _due_first(stage: Stage) -> None:
+    link = stage.link("A", "B")
+    stage.lost.add("B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.now += TTL
+    stage.inject(
+        link, codec.encode_frame(Refusal(message_id(codec.decode_envelope(envelope).header_bytes), "bye"))
+    )
+    stage.inspect()
+
+
 # --- descriptors and commands -----------------------------------------------------------------------------
 
 
@@ -755,6 +940,38 @@ def _unasked(stage: Stage) -> None:
     descriptor = stage.held["C"].node.descriptor
     stage.inject(link, codec.encode_frame(DescriptorAnswer(descriptor.node_id, descriptor)))
     stage.inject(link, codec.encode_frame(DescriptorQuery(descriptor.node_id)))
+
+
+@_scene(
+    "a descriptor that somebody else signed is answered for nobody and begins no session",
+    "A",
+    "TOM-DELIVERY-056",
+    "TOM-DELIVERY-070",
+    "TOM-SESSION-010",
+    "TOM-ID-037",
+    pair="node-asks",
+)
+def _forged_descriptor(stage: Stage) -> None:
+    links = stage.relayed(acquainted=False)
+    stage.send()
+    right = stage.held["B"].node.descriptor
+    forged = evolve(right, created_at=right.created_at + 1)
+    stage.lost.add("A")
+    stage.inject(links[0], codec.encode_frame(DescriptorAnswer(right.node_id, forged)))
+    stage.inject(links[0], codec.encode_frame(DescriptorQuery(right.node_id)))
+    stage.inspect()
+
+
+@_scene(
+    "addresses that are as before are no news",
+    "A",
+    "TOM-DELIVERY-072",
+    "TOM-ID-036",
+    pair="node-new-addresses",
+)
+def _same_addresses(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.do("A", SetAddresses(()))
 
 
 @_scene("a node asks for the descriptor that it lacks, then sends", "A", "TOM-DELIVERY-056", "TOM-ID-031")
@@ -802,6 +1019,13 @@ def _dial_failed(stage: Stage) -> None:
     stage.wait(1_000)
 
 
+@_scene("a peer with a link isn't dialled", "A", "TOM-LINK-094", pair="node-dial-failed")
+def _linked_already(stage: Stage) -> None:
+    stage.link("A", "C")
+    stage.do("A", AddPeer(stage.id("C"), (Address(Transport.TCP, "192.0.2.1:1"),), relay=True))
+    stage.wait(60_000)
+
+
 @_scene("two descriptors of one moment are dated one after the other", "A", "TOM-ID-036")
 def _two_descriptors(stage: Stage) -> None:
     stage.link("A", "B")
@@ -835,6 +1059,9 @@ def _late_receipt(stage: Stage) -> None:
     "B",
     "TOM-SESSION-032",
     "TOM-NOTATION-014",
+    "TOM-SESSION-001",
+    "TOM-DELIVERY-060",
+    "TOM-PURGE-029",
     pair="node-receives",
 )
 def _unopened(stage: Stage) -> None:
@@ -856,6 +1083,7 @@ def _unopened(stage: Stage) -> None:
     "a session that the node began isn't begun by its peer",
     "A",
     "TOM-SESSION-036",
+    "TOM-SESSION-035",
     pair="node-converses-a",
 )
 def _own_session(stage: Stage) -> None:
@@ -874,7 +1102,9 @@ def _own_session(stage: Stage) -> None:
     stage.inspect()
 
 
-@_scene("no session is begun with a prekey that is over", "A", "TOM-SESSION-013", pair="node-sends")
+@_scene(
+    "no session is begun with a prekey that is over", "A", "TOM-SESSION-013", "TOM-ID-040", pair="node-sends"
+)
 def _stale_prekey(stage: Stage) -> None:
     stage.cut(stage.link("A", "B"))
     stage.now += constants.PREKEY_VALIDITY + 1
@@ -884,7 +1114,31 @@ def _stale_prekey(stage: Stage) -> None:
     stage.inspect()
 
 
-@_scene("sessions don't survive a restore from a copy", "A", "TOM-SESSION-038")
+@_scene(
+    "sessions survive a restart, and no draw is made twice",
+    "A",
+    "TOM-SESSION-038",
+    "TOM-CONF-030",
+    "TOM-CONF-034",
+)
+def _session_stays(stage: Stage) -> None:
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.restart()
+    stage.inspect()
+    stage.link("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+
+
+@_scene(
+    "sessions don't survive a restore from a copy",
+    "A",
+    "TOM-SESSION-038",
+    "TOM-CONF-034",
+    pair="node-session-stays",
+)
 def _copied(stage: Stage) -> None:
     stage.link("A", "B")
     stage.send(route=Route.DIRECT_FIRST)

@@ -578,6 +578,7 @@ def _waits(seed: str) -> Subnet:
     "ROLES-159",
     "ROLES-161",
     "ROLES-110",
+    "ROLES-087",
     pair="subnet-conversation",
 )
 def _bad_conversation(seed: str) -> Subnet:
@@ -590,8 +591,8 @@ def _bad_conversation(seed: str) -> Subnet:
     unsigned = Conversation(home.subnet, home.term, names, bytes(32), (bytes(64), bytes(64)))
     ended = ConversationEnd(subnet, members[2].id, bytes(64))
     signal = Signal(members[2].id, members[0].id, b"\x12 no conversation")
-    stray = Signal(members[2].id, members[3].id, b"hello")
-    for frame in (unsigned, ended, signal, stray):
+    lying = Signal(members[3].id, members[1].id, b"hello")
+    for frame in (unsigned, ended, signal, lying):
         members.hand(codec.encode_frame(frame), 2)
     members.look()
     return members
