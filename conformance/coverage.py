@@ -187,7 +187,7 @@ def as_json(made: Sequence[Row]) -> str:
 def as_markdown(made: Sequence[Row]) -> str:
     """A page of the documentation site."""
     lines = [
-        "| chapter | MUSTs | both polarities | one-sided | only one yet | runner | excluded | no case yet | killed |",
+        "| chapter | MUSTs | both | one-sided | only one | runner | excluded | no case yet | killed |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for chapter, count in totals(made).items():

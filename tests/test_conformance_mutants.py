@@ -124,7 +124,7 @@ def test_what_is_open_is_said() -> None:
 def test_every_must_has_a_state_and_few_are_excluded() -> None:
     made = rows(suite("1"))
     count = totals(made)["all"]
-    states = ("both", "positive", "negative", "runner", "excluded", "open")
+    states = ("both", "one-sided", "positive", "negative", "runner", "excluded", "open")
     assert sum(count[name] for name in states) == count["must"]
     assert count["must"] == sum(rule.level == "MUST" for rule in requirements().values())
     assert count["excluded"] <= coverage.MOST_EXCLUDED * count["must"]

@@ -51,7 +51,7 @@ from tom_ref.timing import Timing
 from tom_ref.validate import message_id, signed_header, signed_receipt, signed_stamp
 
 SLOT: Final = 300
-TTL: Final = 600_000
+TTL: Final = 180_000
 
 
 class Subnet(Members):
@@ -521,7 +521,7 @@ def _chatting(members: Subnet, one: int, other: int) -> bytes:
     "ROLES-162",
 )
 def _conversation(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=6_000)
+    members = Subnet(seed, 0, 4, slot=12_000)
     members.slots(2)
     _chatting(members, 0, 1)
     members.send(0, 1, b"inside", ttl=60_000)
@@ -539,7 +539,7 @@ def _conversation(seed: str) -> Subnet:
     "ROLES-161",
 )
 def _carries(seed: str) -> Subnet:
-    members = Subnet(seed, 2, 3, slot=6_000)
+    members = Subnet(seed, 2, 3, slot=12_000)
     members.slots(2)
     members.part([0, 2], [1, 2])
     _chatting(members, 0, 1)
@@ -557,7 +557,7 @@ def _carries(seed: str) -> Subnet:
     pair="subnet-conversation",
 )
 def _waits(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=6_000)
+    members = Subnet(seed, 0, 4, slot=12_000)
     members.slots(2)
     subnet = _chatting(members, 0, 1)
     members.kill(1)
@@ -582,7 +582,7 @@ def _waits(seed: str) -> Subnet:
     pair="subnet-conversation",
 )
 def _bad_conversation(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=6_000)
+    members = Subnet(seed, 0, 4, slot=12_000)
     members.slots(2)
     subnet = _chatting(members, 0, 1)
     home = members[0].running.home.record

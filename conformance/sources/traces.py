@@ -23,7 +23,7 @@ from tests.purge_world import ATTACKS, BEGIN, FOLDER, RUNS, TICK, Replay, World
 from tom_ref.effects import Deliver, Effect, Persist
 from tom_ref.inputs import CommandError, Input, Start
 
-DRAWN: Final = 20
+DRAWN: Final = 8
 """So many behaviours are in a run."""
 PAIR: Final = "trace-purge-main-run-001"
 """Stands beside the attacks, and is in every run."""
