@@ -15,13 +15,12 @@ from typing import Any, Final
 from attrs import evolve, frozen
 
 from conformance.adapters.nodes import Held
-from conformance.case import Case, Polarity
+from conformance.case import Case, Polarity, Step
 from conformance.sources.sweeps import SuiteError
 from conformance.sources.tape import Tape
 from tests.members import Computer, Members
 from tests.subnets import identity
-from tom_ref import codec, constants, records
-from tom_ref.conversation_subnets import signed_end
+from tom_ref import codec, records
 from tom_ref.crypto import sha256
 from tom_ref.effects import Effect, Table
 from tom_ref.frames import Envelope, Header, HoldingQuery, Kind, Receipt, Stamp
@@ -32,18 +31,13 @@ from tom_ref.inputs import (
     FrameReceived,
     Input,
     JoinSubnet,
-    LeaveSubnet,
     MakeInvitation,
 )
 from tom_ref.node import Node
 from tom_ref.term import own_heartbeat
 from tom_ref.term_frames import (
-    Conversation,
-    ConversationEnd,
     Counts,
     Move,
-    RecordQuery,
-    Signal,
     VitalsReport,
     Vote,
 )
@@ -55,17 +49,14 @@ TTL: Final = 180_000
 
 
 class Subnet(Members):
-    """Members of one subnet; one or two are taken down, each on its own."""
+    """Members of one subnet; one is taken down."""
 
-    def __init__(
-        self, seed: str, port: int, count: int, *, strangers: int = 0, slot: int = SLOT, beside: int = -1
-    ) -> None:
-        self.tapes = {port: Tape()} | ({beside: Tape()} if beside >= 0 else {})
+    def __init__(self, seed: str, port: int, count: int, *, strangers: int = 0, slot: int = SLOT) -> None:
+        self.tape = Tape()
         self.port = port
-        self.beside = beside
         self._slot = slot
         self._seed = seed
-        self._held: dict[int, Held] = {}
+        self._held: Held | None = None
         super().__init__(
             count,
             strangers=strangers,
@@ -73,32 +64,34 @@ class Subnet(Members):
             nonce=hashlib.sha256(seed.encode()).digest(),
         )
 
+    @property
+    def held(self) -> Held:
+        """The port's node."""
+        assert self._held is not None
+        return self._held
+
     def _made(self, computer: Computer) -> Node:
-        index, tape = computer.index, self.tapes.get(computer.index)
-        if tape is None:
+        if computer.index != self.port:
             return super()._made(computer)
         now = self.now + computer.offset
-        if index in self._held:
-            held = tape.restart("port", self._held[index], now)
+        if self._held is not None:
+            self._held = self.tape.restart("port", self._held, now)
         else:
-            secret, draws = _secret_of(computer.id), f"{self._seed}/draws/{index}"
+            secret, draws = _secret_of(computer.id), f"{self._seed}/draws"
             config = {"secret": secret.hex(), "subnet": bytes(32).hex(), "slot_ms": self._slot}
             seed = hashlib.sha256(draws.encode()).hexdigest()
-            held = tape.make("port", {"seed": seed, "now": now, "config": config})
-        self._held[index] = held
-        computer.disk = held.disk
-        return held.node
+            self._held = self.tape.make("port", {"seed": seed, "now": now, "config": config})
+        computer.disk = self._held.disk
+        return self._held.node
 
     def _stepped(self, computer: Computer, node: Node, what: Input) -> tuple[Effect, ...]:
-        tape = self.tapes.get(computer.index)
-        if tape is None:
+        if computer.index != self.port:
             return super()._stepped(computer, node, what)
-        return tape.do("port", self._held[computer.index], what, self.now + computer.offset)
+        return self.tape.do("port", self.held, what, self.now + computer.offset)
 
     def look(self) -> dict[str, Any]:
-        """Look at the nodes that are taken down; what is seen of the port."""
-        seen = {index: tape.inspect("port", self._held[index]) for index, tape in self.tapes.items()}
-        return seen[self.port]
+        """Look at the port's node."""
+        return self.tape.inspect("port", self.held)
 
     def hand(self, data: bytes, other: int | None = None) -> tuple[Effect, ...]:
         """The port gets a frame over one of its links, or over that to a certain member."""
@@ -133,8 +126,6 @@ class Scene:
     play: Callable[[str], Subnet]
     level: int
     pair: str
-    beside: tuple[str, str, tuple[str, ...]] | None = None
-    """Name, subject and rules of a second case, of the node beside."""
 
 
 SCENES: Final[list[Scene]] = []
@@ -146,11 +137,10 @@ def _scene(
     *rules: str,
     pair: str = "",
     level: int = 7,
-    beside: tuple[str, str, tuple[str, ...]] | None = None,
 ) -> Callable[[Play], Play]:
     def register(play: Play) -> Play:
         name = "subnet-" + play.__name__.strip("_").replace("_", "-")
-        SCENES.append(Scene(name, about, _ids(rules), play, level, pair, beside))
+        SCENES.append(Scene(name, about, _ids(rules), play, level, pair))
         return play
 
     return register
@@ -158,125 +148,6 @@ def _scene(
 
 def _ids(rules: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"TOM-{rule}" for rule in rules)
-
-
-# --- terms ------------------------------------------------------------------------------------------------
-
-
-def _two_terms(members: Subnet) -> None:
-    """Until everybody is in term 2."""
-    members.sure(
-        members.slots(60, lambda: all(c.running.home.record.term > 1 for c in members.computers)),  # type: ignore[union-attr]
-        "no second term",
-    )
-
-
-@_scene(
-    "three members go from term to term, and talk",
-    "NOTATION-006",
-    "ROLES-003",
-    "ROLES-016",
-    "ROLES-019",
-    "ROLES-020",
-    "ROLES-028",
-    "ROLES-044",
-    "ROLES-053",
-    "ROLES-071",
-    "ROLES-076",
-    "ROLES-079",
-    "ROLES-088",
-    "ROLES-114",
-    "ROLES-140",
-    "VITALS-001",
-    "VITALS-002",
-    "BALANCE-013",
-    "PURGE-041",
-)
-def _terms(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 3)
-    members.send(0, 1, b"first")
-    members.send(1, 0, b"second")
-    _two_terms(members)
-    members.look()
-    members.slots(3)
-    return members
-
-
-@_scene(
-    "a member that is left alone keeps the record that it has, and founds nothing",
-    "ROLES-016",
-    "ROLES-030",
-    "ROLES-045",
-    "ROLES-088",
-    "ROLES-108",
-    "ROLES-140",
-    pair="subnet-terms",
-)
-def _alone(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 3)
-    members.slots(6)
-    for other in (1, 2):
-        members.kill(other)
-    members.slots(80)
-    members.sure(members[0].running.home.record.term < 2, "a term without a quorum")  # type: ignore[union-attr]
-    members.look()
-    return members
-
-
-@_scene(
-    "a member without a turn proposes nothing and shows no output of its own",
-    "ROLES-022",
-    "ROLES-027",
-    "ROLES-028",
-    "ROLES-071",
-    pair="subnet-terms",
-)
-def _no_turn(seed: str) -> Subnet:
-    founded_by = Members(3, timing=Timing.fast(SLOT), nonce=hashlib.sha256(seed.encode()).digest())
-    roles = founded_by[0].running.home.roles
-    assert roles is not None
-    other = next(c.index for c in founded_by.computers if c.id not in {roles.leader(1), roles.leader(3)})
-    members = Subnet(seed, other, 3)
-    start = founded_by.founded.record.start
-    members.run(max(0, start + 3 * SLOT - members.now))
-    members.look()
-    return members
-
-
-@_scene(
-    "what is offered for a term that is over gets no vote, and erased records give nothing away",
-    "ROLES-003",
-    "ROLES-038",
-    "ROLES-039",
-    "PURGE-041",
-    pair="subnet-terms",
-)
-def _old_term(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 3)
-    members.slots(1)
-    old = members.founded.record
-    _two_terms(members)
-    proposals = [data for _, data in members[1].sent + members[2].sent if data[:1] == b"\x07"]
-    members.sure(bool(proposals), "nobody proposed")
-    stale = next(data for data in proposals if codec.decode_frame(data).header.term == old.term)  # type: ignore[union-attr]
-    members.hand(stale)
-    members.hand(codec.encode_frame(RecordQuery(old.subnet, old.term)))
-    members.look()
-    return members
-
-
-@_scene("every fourth slot a member asks, and is told", "ROLES-127", "ROLES-115", "ROLES-058")
-def _restarted(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 3)
-    members.slots(8)
-    members.kill(0)
-    members.slots(4)
-    members.boot(0)
-    for other in (1, 2):
-        members.dial(0, other)
-    _two_terms(members)
-    members.look()
-    return members
 
 
 # --- reports ----------------------------------------------------------------------------------------------
@@ -297,7 +168,7 @@ def _report(members: Subnet, signer: int, counts: Counts, **changes: Any) -> byt
 _WELL: Final = Counts(10, 10, 0, 0, (10, *(0,) * 7))
 
 
-@_scene("a member's first report is passed on once, a second is not", "VITALS-004", "ROLES-114")
+@_scene("a member's first report is passed on once, a second is not", "VITALS-004", "ROLES-002", "ROLES-114")
 def _reports(seed: str) -> Subnet:
     members = Subnet(seed, 0, 4)
     members.run(100)
@@ -309,8 +180,6 @@ def _reports(seed: str) -> Subnet:
 
 @_scene(
     "reports for another record, of a stranger, unsigned, and a second one",
-    "VITALS-001",
-    "VITALS-002",
     "VITALS-004",
     pair="subnet-reports",
 )
@@ -326,95 +195,16 @@ def _bad_reports(seed: str) -> Subnet:
     return members
 
 
-# --- forks ------------------------------------------------------------------------------------------------
-
-
-def _cut(members: Subnet) -> None:
-    """Two of five are cut off."""
-    members.slots(8)
-    members.part([0, 1, 2], [3, 4])
-    subnet = members.founded.record.subnet
-    members.sure(
-        members.slots(500, lambda: all(members[i].running.home.record.subnet != subnet for i in (3, 4))),  # type: ignore[union-attr]
-        "the two don't fork",
-    )
-
-
-@_scene(
-    "two of five are cut off, found a child, and come back",
-    "ROLES-088",
-    "ROLES-091",
-    "ROLES-102",
-    "ROLES-103",
-    "ROLES-104",
-    "ROLES-106",
-    "ROLES-107",
-    "ROLES-108",
-    "ROLES-140",
-    "ROLES-142",
-    "ROLES-143",
-    "ROLES-145",
-    "ROLES-146",
-    "ROLES-147",
-    "ROLES-148",
-    "VITALS-008",
-    beside=(
-        "subnet-others-come-back",
-        "a member sees others go and come back, and sponsors them",
-        ("ROLES-002", "ROLES-093", "ROLES-107", "ROLES-145", "ROLES-146"),
-    ),
-)
-def _forks_and_heals(seed: str) -> Subnet:
-    members = Subnet(seed, 3, 5, beside=0)
-    _cut(members)
-    members.look()
-    members.slots(20)
-    members.part()
-
-    def healed() -> bool:
-        homes = members.homes()
-        return len(homes) == 1 and all(len(home) == 5 for home in homes.values())
-
-    members.sure(members.slots(900, healed), "the two don't come back")
-    members.look()
-    return members
-
-
-@_scene(
-    "who has moved votes, proposes and shows presence in its parent no more, also after a restart",
-    "ROLES-002",
-    "ROLES-039",
-    "ROLES-091",
-    "ROLES-092",
-    "ROLES-143",
-    "ROLES-102",
-    pair="subnet-forks-and-heals",
-)
-def _moved(seed: str) -> Subnet:
-    members = Subnet(seed, 3, 5)
-    parent = members.founded.record
-    _cut(members)
-    blocks = [data for c in members.computers[:3] for _, data in c.sent if data[:1] == b"\x07"]
-    members.boot(3)
-    members.dial(3, 4)
-    members.run(20)
-    for data in blocks[-2:]:
-        members.hand(data, 4)
-    members.hand(codec.encode_frame(RecordQuery(parent.subnet, parent.term)), 4)
-    members.look()
-    return members
-
-
 @_scene(
     "what a member signs where it has left is refused",
     "ROLES-093",
     "ROLES-096",
     "ROLES-103",
-    pair="subnet-terms",
+    pair="subnet-reports",
 )
 def _mover_signs(seed: str) -> Subnet:
     members = Subnet(seed, 0, 4)
-    members.slots(2)
+    members.run(100)
     record = members[0].running.home.record
     roles = members[0].running.home.roles
     assert record is not None
@@ -435,165 +225,13 @@ def _mover_signs(seed: str) -> Subnet:
     return members
 
 
-# --- newcomers --------------------------------------------------------------------------------------------
-
-
-@_scene(
-    "a newcomer is invited, a guest at once, and a member later",
-    "ROLES-061",
-    "ROLES-067",
-    "ROLES-087",
-    "ROLES-104",
-    "ROLES-149",
-)
-def _newcomer(seed: str) -> Subnet:
-    members = Subnet(seed, 2, 2, strangers=1)
-    members.slots(2)
-    members.do(0, MakeInvitation(members.now + 600_000))
-    members.do(2, JoinSubnet(members[0].invitations[-1]))
-    members.dial(2, 0)
-    members.run(500)
-    members.look()
-    members.send(2, 1, b"from a guest")
-
-    def admitted() -> bool:
-        record = members[0].running.home.record
-        return record is not None and record.member(members[2].id) is not None
-
-    members.sure(members.slots(80, admitted), "the newcomer isn't admitted")
-    members.slots(4)
-    members.look()
-    return members
-
-
-@_scene(
-    "a newcomer with an invitation that is over, and a member with one",
-    "ROLES-002",
-    "ROLES-061",
-    "ROLES-067",
-    "ROLES-104",
-    pair="subnet-newcomer",
-)
-def _no_newcomer(seed: str) -> Subnet:
-    members = Subnet(seed, 2, 2, strangers=1)
-    members.slots(2)
-    members.do(0, MakeInvitation(members.now + 60_000))
-    invitation = members[0].invitations[-1]
-    members.run(60_001)
-    for what in (JoinSubnet(invitation), LeaveSubnet(), MakeInvitation(members.now + 60_000)):
-        members.tried(what)
-    members.look()
-    return members
-
-
-@_scene("a member can be in one subnet only", "ROLES-002", pair="subnet-terms")
+@_scene("a member can be in one subnet only", "ROLES-002", pair="subnet-reports")
 def _second_home(seed: str) -> Subnet:
     members = Subnet(seed, 0, 3)
-    members.slots(1)
+    members.run(100)
     members.do(1, MakeInvitation(members.now + 60_000))
     for what in (Found(), Begin(members.founded.genesis), JoinSubnet(members[1].invitations[-1])):
         members.tried(what)
-    members.look()
-    return members
-
-
-# --- conversation subnets ---------------------------------------------------------------------------------
-
-
-def _chatting(members: Subnet, one: int, other: int) -> bytes:
-    for number in range(constants.CONVERSATION_NEED):
-        sender, recipient = (one, other) if number % 2 == 0 else (other, one)
-        members.send(sender, recipient, b"chat %d" % number, ttl=60_000)
-        members.run(100)
-    place = members[one].running._subnets.place(members[other].id, members.now)  # noqa: SLF001 - to know its name
-    members.sure(place is not None, "no conversation subnet")
-    assert place is not None
-    return place[0]
-
-
-@_scene(
-    "two members talk, get a subnet of their own, and lose it when they are silent",
-    "ROLES-110",
-    "ROLES-157",
-    "ROLES-159",
-    "ROLES-160",
-    "ROLES-161",
-    "ROLES-162",
-)
-def _conversation(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=12_000)
-    members.slots(2)
-    _chatting(members, 0, 1)
-    members.send(0, 1, b"inside", ttl=60_000)
-    members.run(200)
-    members.look()
-    members.run(constants.CONVERSATION_IDLE + 1_000)
-    members.look()
-    return members
-
-
-@_scene(
-    "a relay carries what two others say in their subnet, and keeps nothing of it",
-    "ROLES-151",
-    "ROLES-158",
-    "ROLES-161",
-)
-def _carries(seed: str) -> Subnet:
-    members = Subnet(seed, 2, 3, slot=12_000)
-    members.slots(2)
-    members.part([0, 2], [1, 2])
-    _chatting(members, 0, 1)
-    members.send(0, 1, b"inside", ttl=60_000)
-    members.run(200)
-    seen = members.look()
-    members.sure(seen["conversations"] == 0, "a relay has a conversation on its disk")
-    return members
-
-
-@_scene(
-    "a member that is about to be silent keeps the subnet in which its message waits",
-    "ROLES-160",
-    "ROLES-162",
-    pair="subnet-conversation",
-)
-def _waits(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=12_000)
-    members.slots(2)
-    subnet = _chatting(members, 0, 1)
-    members.kill(1)
-    members.send(0, 1, b"waits", ttl=3_600_000)
-    members.run(constants.CONVERSATION_IDLE + 6_000)
-    ended = members[1].identity.signing_key.sign(signed_end(subnet))
-    members.hand(codec.encode_frame(ConversationEnd(subnet, members[1].id, ended)))
-    seen = members.look()
-    members.sure(seen["conversations"] == 1, "it was erased")
-    return members
-
-
-@_scene(
-    "a conversation that somebody else signed, an end that nobody signed, a signal that isn't one",
-    "ROLES-151",
-    "ROLES-157",
-    "ROLES-158",
-    "ROLES-159",
-    "ROLES-161",
-    "ROLES-110",
-    "ROLES-087",
-    pair="subnet-conversation",
-)
-def _bad_conversation(seed: str) -> Subnet:
-    members = Subnet(seed, 0, 4, slot=12_000)
-    members.slots(2)
-    subnet = _chatting(members, 0, 1)
-    home = members[0].running.home.record
-    assert home is not None
-    names = tuple(sorted((members[0].id, members[2].id)))
-    unsigned = Conversation(home.subnet, home.term, names, bytes(32), (bytes(64), bytes(64)))
-    ended = ConversationEnd(subnet, members[2].id, bytes(64))
-    signal = Signal(members[2].id, members[0].id, b"\x12 no conversation")
-    lying = Signal(members[3].id, members[1].id, b"hello")
-    for frame in (unsigned, ended, signal, lying):
-        members.hand(codec.encode_frame(frame), 2)
     members.look()
     return members
 
@@ -660,16 +298,6 @@ def _collects(seed: str) -> Subnet:
     members = _kept(seed, 1)
     members.boot(1)
     members.run(3_000)
-    members.look()
-    return members
-
-
-@_scene("a holder that falls silent is replaced by the next rank", "PURGE-019", "PURGE-020", "PURGE-021")
-def _replaces(seed: str) -> Subnet:
-    first, second = _ranked(seed)[2:4]
-    members = _kept(seed, first)
-    members.kill(second)
-    members.run(120_000)
     members.look()
     return members
 
@@ -745,66 +373,36 @@ def _forged(seed: str) -> Subnet:
     return members
 
 
-@_scene(
-    "nothing is erased or taken after a start before a link says what time it is",
-    "PURGE-008",
-    "PURGE-009",
-    "PURGE-007",
-    "PURGE-043",
-    pair="subnet-collects",
-)
-def _no_time_yet(seed: str) -> Subnet:
-    rank = _ranked(seed)[2]
-    members = _kept(seed, rank)
-    members.kill(rank)
-    members.part([rank], [n for n in range(5) if n != rank])
-    members.run(TTL + 50_000)
-    members.boot(rank)
-    members.run(500)
-    members.look()
-    return members
-
-
-@_scene(
-    "a copy goes at its expiry, with all that refers to it",
-    "PURGE-034",
-    "PURGE-038",
-    "PURGE-036",
-    "PURGE-007",
-)
-def _copy_goes(seed: str) -> Subnet:
-    rank = _ranked(seed)[2]
-    members = _kept(seed, rank)
-    for step in (TTL - 10_000, 12_000):
-        members.run(step)
-        members.look()
-    return members
-
-
 @cache
 def _played(seed: str) -> tuple[Case, ...]:
     found = []
     for scene in SCENES:
         members = scene.play(f"{seed}/{scene.name}")
-        told = [(members.port, scene.name, scene.about, scene.rules)]
-        if scene.beside is not None:
-            name, about, rules = scene.beside
-            told.append((members.beside, name, about, _ids(rules)))
-        found += [
+        own = {effect["data"] for step in members.tape.steps for effect in _sent(step)}
+        members.sure(
+            not any(data.startswith("07") for data in own), "what a leader proposes is its own choice"
+        )
+        found.append(
             Case(
-                name,
+                scene.name,
                 scene.level,
-                rules,
+                scene.rules,
                 Polarity.NEGATIVE if scene.pair else Polarity.POSITIVE,
-                about,
-                tuple(members.tapes[index].steps),
+                scene.about,
+                tuple(members.tape.steps),
                 pair=scene.pair,
                 source="script",
                 derived=True,
             )
-            for index, name, about, rules in told
-        ]
+        )
     return tuple(found)
+
+
+def _sent(step: Step) -> list[dict[str, Any]]:
+    """The frames that a step is expected to send."""
+    value = step.expect.value
+    effects = value["effects"]["$effects"] if step.cmd == "node.step" and value else []
+    return [effect for effect in effects if effect["is"] == "SendFrame"]
 
 
 def cases(seed: str) -> Iterator[Case]:
