@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tom_ref.sending import Sending
 from tom_sim import resilience
 from tom_sim.resilience import Loss, run_one
 
+DATA = Path(__file__).resolve().parents[1] / "docs" / "data"
 SMALL = Loss(0, nodes=5, lost=40, after=5, pause=20_000)
 
 
@@ -71,6 +73,17 @@ def test_the_command(tmp_path: Path) -> None:
         "resilience-minutes.csv",
         "resilience-table.md",
     }
+
+
+def test_the_page_keeps_the_promise() -> None:
+    """After 50 % loss at 64 nodes at least 99 % arrives; delivery is normal again within a term."""
+    with (DATA / "resilience.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {int(row["nodes"]) for row in rows} == {16, 32, 64}
+    for row in rows:
+        assert int(row["delivered"]) >= 0.99 * int(row["sent"])
+        assert 0 <= int(row["back_after"]) <= int(row["term_s"])
+    assert any(row["nodes"] == "64" and row["lost"] == "50" for row in rows)
 
 
 def test_a_run_names_its_command() -> None:

@@ -312,7 +312,7 @@ def table(results: Sequence[Result]) -> list[tuple[str, ...]]:
                 f"{100 * delivered / max(sent, 1):.2f} %",
                 f"{max(run.slowest for run in runs) / 1_000:.0f} s",
                 _terms([run.back_after for run in runs], runs[0].term_s),
-                _terms([run.record_after for run in runs], runs[0].term_s),
+                _terms([run.record_after for run in runs], runs[0].term_s).replace("never", "not in the run"),
             )
         )
     return rows
