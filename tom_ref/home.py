@@ -438,9 +438,8 @@ class Home:
             self._forget_home(step)
             return
         if was is not now_is:
-            change = HOME[was][now_is]
-            if change.event is not None:
-                step.report(change.event, self.own_id, detail=f"term {record.term}")
+            for event in filter(None, (HOME[was][now_is].event,)):
+                step.report(event, self.own_id, detail=f"term {record.term}")
             if now_is is Standing.MEMBER:
                 self._invitation = None
                 step.erase(Table.RECORD, _INVITATION)
