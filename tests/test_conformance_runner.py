@@ -118,7 +118,12 @@ def test_the_suite_keeps_what_it_promises() -> None:
 
 def test_ids_polarity_and_pairs_don_t_depend_on_the_seed() -> None:
     def shape(seed: str) -> list[tuple[str, str, str, tuple[str, ...]]]:
-        return [(one.id, one.polarity, one.pair, one.requirements) for one in suite(seed)]
+        # Which behaviours of the models are played is drawn by the seed (ADR 0086).
+        return [
+            (one.id, one.polarity, one.pair, one.requirements)
+            for one in suite(seed)
+            if not one.id.startswith("trace-")
+        ]
 
     assert shape("a") == shape("b") == shape("c")
     assert digest(suite("a")) != digest(suite("b"))

@@ -11,10 +11,11 @@ import pytest
 from tom_ref.drivers import memory
 from tom_ref.drivers.memory import Faults, PropertyError, Simulation
 from tom_ref.drivers.store import MemoryStore
-from tom_ref.effects import Change, DeliveryState, Persist, Table
+from tom_ref.effects import Change, Persist, Table
 from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
 from tom_ref.sending import Sending
+from tom_ref.states import Sign
 
 ROUGH = Faults(loss=0.1, repetition=0.3, latency=400, crash=0.05, cuts=10, partitions=4)
 SEEDS_A_TEST = 10
@@ -160,11 +161,11 @@ def test_a_sender_that_takes_the_first_answer_for_a_receipt_is_noticed(
         done = original(self, step, peer, report)  # type: ignore[arg-type]
         pending = self.by_message(report.message_id)  # type: ignore[attr-defined]
         if pending is not None:
-            self._finish(step, pending, DeliveryState.RELAYED)  # type: ignore[arg-type]
+            self._finish(step, pending, Sign.RECEIPTED)  # type: ignore[arg-type]
         return done
 
     monkeypatch.setattr(Sending, "trail_report", hasty)
-    fails_somewhere("was lost")
+    fails_somewhere("delivered without a receipt")
 
 
 def test_a_relay_that_keeps_receipts_to_itself_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ import argparse
 import fcntl
 import hashlib
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,10 +55,9 @@ def alone() -> Iterator[None]:
 
 
 def sphinx(*arguments: str) -> int:
-    """Run Sphinx in this process, so that what both documents need is computed once."""
-    from sphinx.cmd.build import main  # noqa: PLC0415 -- takes a second
-
-    return int(main(["-W", "--keep-going", "-q", *arguments]))
+    """Run Sphinx in a process of its own: its caller may have made errors of all warnings."""
+    command = (sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", *arguments)
+    return subprocess.run(command, check=False).returncode
 
 
 def pages() -> int:
