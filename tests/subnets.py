@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from tom_ref import constants, records, vrf
+from tom_ref import records, vrf
+from tom_ref.admission import find_work
 from tom_ref.crypto import Secret32, sha256
 from tom_ref.frames import Descriptor
 from tom_ref.identity import Identity, make_prekey, sign_descriptor
@@ -66,9 +67,7 @@ def descriptor(node: Identity, now: int = START) -> Descriptor:
 
 def joined(record: TermRecord, newcomer: Identity, sponsor: Identity) -> Join:
     """A join with its work done and its sponsor's signature."""
-    nonce = 0
-    while records.join_work(record.subnet, record.term, newcomer.node_id, nonce) < constants.JOIN_WORK_BITS:
-        nonce += 1
+    nonce = find_work(record.subnet, record.term, newcomer.node_id)
     signed = records.signed_join(record.subnet, record.term, newcomer.node_id, newcomer.vrf_key)
     return Join(
         record.subnet,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from attrs import define, evolve, field
 
-from tom_ref import constants, records
+from tom_ref import constants, crypto, records
 from tom_ref.crypto import Entropy, SigningKey, draw, equal
 from tom_ref.draft import Roles
 from tom_ref.effects import Invited, Table
@@ -36,9 +36,8 @@ def is_request(join: Join) -> bool:
 
 def find_work(subnet: bytes, term: int, node: bytes) -> int:
     """A newcomer's work: 2^16 hashes on average (TOM-ROLES-113)."""
-    nonce = 0
-    while records.join_work(subnet, term, node, nonce) < constants.JOIN_WORK_BITS:
-        nonce += 1
+    nonce = crypto.find_work(records.work_prefix(subnet, term, node), constants.JOIN_WORK_BITS, 0)
+    assert nonce is not None  # searched until it is found
     return nonce
 
 

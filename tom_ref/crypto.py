@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, final
 
@@ -51,6 +52,9 @@ HASH_SIZE: Final = 32
 NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 SALT_SIZE: Final = 16
+
+_NONCE_LENGTH: Final = (8).to_bytes(4, "big")
+"""How :func:`labelled` begins a u64."""
 
 FIELD_PRIME: Final = 2**255 - 19
 """The prime p of Curve25519 and edwards25519."""
@@ -172,6 +176,23 @@ def sha256(data: bytes) -> bytes:
 def leading_zero_bits(digest: bytes) -> int:
     """How many bits of a digest are zero before the first one (TOM-BALANCE-009, TOM-ROLES-113)."""
     return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
+
+
+def find_work(prefix: bytes, bits: int, first: int, tries: int | None = None) -> int | None:
+    """The first u64 nonce from ``first`` on whose hash begins with ``bits`` zero bits.
+
+    What is hashed is ``prefix``, the :func:`labelled` encoding of everything but the last part, and that
+    part: the nonce (TOM-BALANCE-009, TOM-ROLES-113).  ``None`` when none of ``tries`` nonces does; without
+    ``tries`` the search goes on until one is found.
+    """
+    started = hashlib.sha256(prefix + _NONCE_LENGTH)
+    most = ((1 << (8 * HASH_SIZE - bits)) - 1).to_bytes(HASH_SIZE, "big")
+    for nonce in itertools.count(first) if tries is None else range(first, first + tries):
+        attempt = started.copy()
+        attempt.update(nonce.to_bytes(8, "big"))
+        if attempt.digest() <= most:
+            return nonce
+    return None
 
 
 def sha512(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from tom_ref import constants
+from tom_ref import constants, crypto
 from tom_ref.crypto import labelled, leading_zero_bits, sha256
 
 
@@ -81,7 +81,4 @@ def search_work(message: bytes, bits: int, first: int, tries: int) -> int | None
 
     A search in bounded parts, so that a node goes on with its other business in between.
     """
-    for nonce in range(first, first + tries):
-        if work_done(message, nonce) >= bits:
-            return nonce
-    return None
+    return crypto.find_work(labelled("ToM/1 work", message), bits, first, tries)

@@ -270,6 +270,11 @@ def join_order(seed: bytes, node: bytes) -> bytes:
     return sha256(labelled("ToM/1 join order", seed, node))
 
 
+def work_prefix(subnet: bytes, term: int, node: bytes) -> bytes:
+    """What a newcomer's work is done on, without the nonce (TOM-ROLES-113)."""
+    return labelled("ToM/1 join work", subnet, _u64(term), node)
+
+
 def join_work(subnet: bytes, term: int, node: bytes, nonce: int) -> int:
     """The leading zero bits of a newcomer's work (TOM-ROLES-113)."""
     return leading_zero_bits(sha256(labelled("ToM/1 join work", subnet, _u64(term), node, _u64(nonce))))
