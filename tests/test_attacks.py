@@ -21,6 +21,8 @@ from tom_sim.promises import PromiseError
 from tom_sim.simulation import BrokenPromiseError, Setup, play
 from tom_sim.streams import Streams
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).resolve().parents[1] / "docs" / "data"
 
 

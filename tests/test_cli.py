@@ -531,6 +531,7 @@ def test_a_full_disk_for_the_store(alice: Path, bob: tuple[Path, str], size: int
     refused(tom("send", bob[1], "x", "-i", alice, "--wait", "0"), 3, "pending")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--help",), ("demo", "--json"), ("inspect", "7f00")], ids=str)
 def test_output_to_a_full_disk(arguments: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:

@@ -44,6 +44,7 @@ def test_a_mutant_is_put_back() -> None:
     assert before == constants.EPS
 
 
+@pytest.mark.slow
 def test_every_site_can_be_made_or_says_that_it_can_t() -> None:
     """No change of the sources stops the self-test: a few of each kind and module are compiled."""
     seen: set[tuple[str, str]] = set()
@@ -158,6 +159,7 @@ def test_a_faulty_list_of_exclusions_is_refused(
         exclusions.__wrapped__()
 
 
+@pytest.mark.slow
 def test_the_command_shows_coverage(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     results = tmp_path / "selftest.json"
     results.write_text(json.dumps({"mutants": {"TOM-WIRE-010": "guard"}}), encoding="utf-8")

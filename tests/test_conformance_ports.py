@@ -184,6 +184,7 @@ def pytest_run(tmp_path: Path, port: str, *words: str) -> subprocess.CompletedPr
     )
 
 
+@pytest.mark.slow
 def test_the_plugin_shows_each_case_as_a_test(tmp_path: Path) -> None:
     done = pytest_run(tmp_path, REFERENCE)
     assert done.returncode == 0, done.stdout + done.stderr

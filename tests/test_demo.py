@@ -19,6 +19,8 @@ from tests.cli_process import DEADLINE, Running, gone, tom
 from tom_ref.bech32m import node_id_from_text
 from tom_ref.constants import MAX_CONTENT
 
+pytestmark = pytest.mark.slow
+
 HEX_32 = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 NODE = {"type": "string", "pattern": "^tom1[02-9ac-hj-np-z]{58}$"}
 DOCUMENT = {
@@ -233,8 +235,6 @@ def test_demo_document_and_its_processes() -> None:
     "content",
     [
         b"",
-        b"hi",
-        bytes(4_096),
         bytes(range(256)) * 7 + b"\xff\x00\n",
         pytest.param(random.Random(1).randbytes(MAX_CONTENT), id="1 MiB"),
     ],

@@ -13,6 +13,8 @@ from tom_ref.sending import Sending
 from tom_sim import resilience
 from tom_sim.resilience import Loss, run_one
 
+pytestmark = pytest.mark.slow
+
 DATA = Path(__file__).resolve().parents[1] / "docs" / "data"
 SMALL = Loss(0, nodes=5, lost=40, after=5, pause=20_000)
 

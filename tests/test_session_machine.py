@@ -294,7 +294,7 @@ def _converging(machine: type[Machine]) -> type[Machine]:
 
 _ORIGINAL_SEAL = crypto.seal
 SETTINGS = settings(
-    max_examples=60,
+    max_examples=30,
     stateful_step_count=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

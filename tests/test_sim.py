@@ -22,6 +22,8 @@ from tom_sim import campaign, faults, liars
 from tom_sim.simulation import BrokenPromiseError, Outcome, Setup, play
 from tom_sim.streams import Streams
 
+pytestmark = pytest.mark.slow
+
 SMALL = Setup(0, nodes=5, terms=4)
 VOTERS = Setup(0, nodes=7, terms=6, only_terms=True, messages=0)
 
@@ -82,7 +84,6 @@ def test_faults_that_are_none(text: str) -> None:
 # --- promises hold ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whole_nodes_keep_every_promise(seed: int) -> None:
     """Loss, crashes, partitions, clocks and liars below a third, drawn from the seed."""
@@ -91,7 +92,6 @@ def test_whole_nodes_keep_every_promise(seed: int) -> None:
     assert outcome.delivered == outcome.sent > 10
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(liars.KINDS))
 def test_every_kind_of_liar_is_survived(kind: str) -> None:
     """Two of seven, in rough weather; liars do act: something of theirs is refused, or withheld."""
@@ -100,7 +100,6 @@ def test_every_kind_of_liar_is_survived(kind: str) -> None:
     assert set(outcome.liars.values()) == {kind}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_sixteen_voters_agree(seed: int) -> None:
     """Up to five liars among sixteen, many terms."""
@@ -236,7 +235,6 @@ def test_percentiles() -> None:
     assert campaign.percentile([], 0.5) == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scheduler", [campaign.PLAIN, campaign.LOCAL])
 def test_a_campaign_from_the_command_line(tmp_path: Path, scheduler: str) -> None:
     """In plain processes and on a Dask cluster of this computer: the same rows."""

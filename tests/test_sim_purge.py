@@ -29,6 +29,8 @@ from tom_sim.promises import PromiseError
 from tom_sim.purging import DAY, PurgeSetup, Purging, coarse, play, run_one
 from tom_sim.simulation import FOUNDED, HOUR, BrokenPromiseError
 
+pytestmark = pytest.mark.slow
+
 SETUP = PurgeSetup(0)
 CALM = Faults(storm=0.4)
 """Nothing goes wrong but what the day plans: computers that are off for hours, a liar."""

@@ -494,6 +494,7 @@ def test_heartbeats_that_prove_nothing_are_refused() -> None:
     assert net["A"].node.status().heard == held
 
 
+@pytest.mark.slow
 def test_who_is_away_for_eight_terms_is_left_out() -> None:
     """TOM-ROLES-055, 056, 061: it isn't counted meanwhile, and comes back as a newcomer does."""
     net = four()
@@ -515,6 +516,7 @@ def test_who_is_away_for_eight_terms_is_left_out() -> None:
     assert net.standing("D") is Standing.MEMBER, "within a day it needs no invitation (TOM-ROLES-146)"
 
 
+@pytest.mark.slow
 def test_who_was_just_left_out_comes_back_by_any_member() -> None:
     """TOM-ROLES-122: the previous record lists it, so that no invitation is needed."""
     net = four()
@@ -913,6 +915,7 @@ def test_who_has_moved_repeats_no_vote_of_its_own() -> None:
     assert own() == set()
 
 
+@pytest.mark.slow
 def test_two_nodes_with_one_secret_break_nothing() -> None:
     """TOM-ROLES-037: started from a copy of the disk, each linked to others."""
     net = four()
@@ -980,6 +983,7 @@ def test_only_two_records_are_kept() -> None:
     assert stored.term == net.term("A") - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", [300_000, -300_000, 20])
 def test_a_clock_minutes_off_is_set_right_by_its_neighbours(skew: int) -> None:
     """TOM-ROLES-129, 130: the node says so, goes on in the right slots, and is nobody's trouble."""
@@ -1067,6 +1071,7 @@ def test_the_drafted_relay_carries_and_the_receipt_names_it() -> None:
     assert [no_credit(net, name) for name in ABCD] == [[], [], [], []]
 
 
+@pytest.mark.slow
 def test_a_relay_that_dies_in_the_middle_of_a_message_costs_nothing() -> None:
     """TOM-ROLES-081: rank 2 carries it, though rank 1 had it."""
     net = four()
@@ -1086,6 +1091,7 @@ def test_a_relay_that_dies_in_the_middle_of_a_message_costs_nothing() -> None:
     assert done.receipt.relay == net[second].id
 
 
+@pytest.mark.slow
 def test_a_wrong_route_costs_the_credit_and_is_said_by_all_three() -> None:
     """TOM-ROLES-079, 083: code wrong_route; the message arrives."""
     net = Homes(*"ABCDEF")
@@ -1197,6 +1203,7 @@ def outside_of(net: Homes, name: str) -> str:
     return other
 
 
+@pytest.mark.slow
 def test_links_outside_the_mesh_are_made_on_need_and_closed_when_idle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -1229,6 +1236,7 @@ def test_ways_to_peers_are_forgotten_when_there_are_too_many(monkeypatch: pytest
     assert len(net["A"].node._neighbours._wanted) == 3
 
 
+@pytest.mark.slow
 def test_sixty_four_members_reach_each_other_over_two_relays_at_most() -> None:
     """TOM-ROLES-001, 112, 133: over the links of the mesh alone, none made on need."""
     subnet = founded(64, start=START)
@@ -1264,6 +1272,7 @@ def test_sixty_four_members_reach_each_other_over_two_relays_at_most() -> None:
         assert len(relayed.trail) in {2, 3}
 
 
+@pytest.mark.slow
 def test_signals_pass_over_a_neighbour_of_both() -> None:
     """TOM-ROLES-087: to a member without a link; what nobody may pass on is refused with its code."""
     net = Homes(*"ABCDEF")
@@ -1310,6 +1319,7 @@ def test_a_signal_that_can_not_go_is_the_callers_fault() -> None:
     assert caught.value.reason is Reason.NO_ROUTE
 
 
+@pytest.mark.slow
 def test_a_descriptor_is_asked_for_where_the_mesh_has_it() -> None:
     """TOM-ROLES-134: of those that the mesh links to it, else of everybody."""
     net = Homes(*"ABCDEF")
@@ -1385,6 +1395,7 @@ def test_what_was_heard_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) ->
         assert answers(hand(net, "A", peer, frame)) == [], "forgotten, and still no news"
 
 
+@pytest.mark.slow
 def test_a_guest_without_a_link_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """TOM-ROLES-122: who was left out asks when a member is linked."""
     net = four()

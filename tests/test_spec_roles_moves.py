@@ -388,6 +388,7 @@ def settled(members: Members, count: int) -> Callable[[], bool]:
     return holds
 
 
+@pytest.mark.slow
 def test_twelve_are_cut_into_seven_and_five_and_heal() -> None:
     """TOM-ROLES-088 to 108: both sides fork, messages flow before, during and after, twelve become one."""
     members = Members(12)
@@ -421,6 +422,7 @@ def test_twelve_are_cut_into_seven_and_five_and_heal() -> None:
     acted(members)
 
 
+@pytest.mark.slow
 def test_three_come_back_to_a_parent_that_went_on() -> None:
     """TOM-ROLES-092, 093, 105, 142, 148: six of nine keep the quorum, the three come back."""
     members = Members(9)
@@ -473,6 +475,7 @@ def test_movers_without_a_child_come_back_to_the_parent() -> None:
     assert own.admitted > 1
 
 
+@pytest.mark.slow
 def test_who_slept_through_the_fork_comes_to_the_child() -> None:
     """TOM-ROLES-104, 140, 142: five closed the lid; on waking they don't move, but join the child."""
     members = Members(12)
@@ -590,6 +593,7 @@ def test_a_crash_at_each_write_of_a_move(key: bytes, when: str, who: int) -> Non
     acted(members)
 
 
+@pytest.mark.slow
 def test_a_crash_while_dissolving() -> None:
     """TOM-ROLES-106, twin heal_no_leave: the subnet that was left stays left, whatever crashed."""
     members = Members(4)
@@ -632,6 +636,7 @@ def test_a_mover_that_signed_too_soon_joins_the_child_that_lists_it() -> None:
     acted(members)
 
 
+@pytest.mark.slow
 def test_who_joined_the_dissolving_child_comes_along() -> None:
     """TOM-ROLES-107, 146, 147: also a member that never was in the parent, and needs no invitation."""
     members = Members(4, strangers=2)
@@ -793,6 +798,7 @@ def test_the_status_has_a_word_for_every_standing() -> None:
         assert members.now < START + 400 * SLOT
 
 
+@pytest.mark.slow
 def test_who_has_moved_stays_out_whatever_becomes_final() -> None:
     """TOM-ROLES-092, 093, 096, twin listed_after_move: silent, refused (`moved`), going on by itself."""
     members = Members(4)

@@ -840,6 +840,7 @@ def run(seed: int, count: int, liars: int) -> None:
         raise BrokenPropertyError("EventuallyFinal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "liars"), CASES)
 def test_schedules_keep_agreement_and_end(count: int, liars: int, request: pytest.FixtureRequest) -> None:
     """TermAgreement, VoteOnce, VoteRising, DiskFirst at every step; EventuallyFinal once it is calm."""
@@ -882,6 +883,7 @@ def early_final(blocks: Any) -> Any:
     return blocks[:1] if blocks else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "name", "twin", "expected"),
     [

@@ -829,6 +829,7 @@ def test_lint_of_the_tiny_area(instances):
 # --- traces and tables --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_traces_are_regenerated_byte_for_byte(tmp_path, instances, pins):
     index = generate(instances, DATA, pins, tmp_path, workers=2, console=quiet())
     kinds = [entry["kind"] for entry in index["traces"]]

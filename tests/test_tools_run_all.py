@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tools import run_all
 from tools.run_all import Outcome, Part
@@ -70,7 +71,7 @@ def test_the_command_fails_when_a_part_does(
     closing: str,
 ) -> None:
     known = {
-        str(number): Part(f"part {number}", "a [sample]", (sys.executable, "-c", code))
+        f"part {number}": Part(f"part {number}", "a [sample]", (sys.executable, "-c", code))
         for number, code in enumerate(codes)
     }
     monkeypatch.setattr(run_all, "parts", lambda python, fuzz_seconds: known)
@@ -91,3 +92,30 @@ def test_every_suite_is_made_of_known_parts() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (200.0, "3 min 20 s")])
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert run_all.duration(seconds) == text
+
+
+def test_two_lanes_run_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each part waits for the file that the other one makes."""
+    code = """
+import sys, time
+from pathlib import Path
+Path(sys.argv[1]).touch()
+until = time.monotonic() + 30
+while not Path(sys.argv[2]).exists():
+    if time.monotonic() > until:
+        sys.exit("the other part did not run")
+print("met")
+"""
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    together = [
+        Part("first", "", (sys.executable, "-c", code, one, two)),
+        Part("second", "", (sys.executable, "-c", code, two, one)),
+        Part("third", "", (sys.executable, "-c", "print('third')"), alone=True),
+    ]
+    outcomes = list(run_all.run_parts(together, 2, Console()))
+    assert [outcome.verdict for outcome in outcomes] == ["PASS"] * 3, outcomes
+    assert {outcome.part.name for outcome in outcomes[:2]} == {"first", "second"}
+    out = capsys.readouterr().out
+    assert "first  | met\n" in out
+    assert "second | met\n" in out
+    assert "\nthird\n" in out

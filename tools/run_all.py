@@ -3,6 +3,9 @@
 ``python -m tools.run_all test`` is everything, ``check`` the inner loop; ``lint``, ``types`` and ``coverage``
 are single parts.  A part that fails doesn't stop the others.  A part may say that it could not run by exiting
 with 77; its last line is then taken as the reason, and the part is listed as NOT RUN, never as passed.
+
+Most parts use one core for most of their time, so ``--lanes`` of them run beside each other, each line of
+their output after the name of its part.  Parts that use every core themselves run alone.
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +38,8 @@ class Part:
     name: str
     about: str
     command: tuple[str, ...]
+    alone: bool = False
+    """Whether it keeps every core busy by itself."""
 
 
 @attrs.frozen
@@ -63,8 +70,14 @@ def parts(python: str, fuzz_seconds: int) -> dict[str, Part]:
             "the reference conforms, and what is broken is caught",
             (python, "-m", "conformance", "selftest"),
         ),
-        Part("quick tests", "tests but the slow ones", (*pytest, "-m", "not slow")),
-        Part("tests", "all tests, 100 % branch coverage of what computes", (*pytest, *coverage)),
+        Part("quick tests", "tests but the slow ones", (*pytest, "-m", "not slow"), alone=True),
+        Part(
+            "tests",
+            "tests but the slow ones, 100 % branch coverage of what computes",
+            (*pytest, "-m", "not slow", *coverage),
+            alone=True,
+        ),
+        Part("slow tests", "processes, simulations, browsers", (*pytest, "-m", "slow"), alone=True),
         Part("fuzz", f"{fuzz_seconds} s of fuzzing", (python, "fuzz/run.py", "--seconds", str(fuzz_seconds))),
         Part("models", "model checking, pinned results", ("make", "model-check")),
         Part(
@@ -82,6 +95,8 @@ SUITES: Final = {
     "coverage": ("tests",),
     "check": ("ruff", "format", "types", "imports", "spec", "prose", "vectors", "quick tests"),
     "test": (
+        "models",
+        "conformance",
         "ruff",
         "format",
         "types",
@@ -89,11 +104,10 @@ SUITES: Final = {
         "spec",
         "prose",
         "vectors",
-        "conformance",
         "docs",
         "fuzz",
-        "models",
         "tests",
+        "slow tests",
     ),
 }
 
@@ -115,8 +129,8 @@ def typed_folders(root: Path) -> list[str]:
     return [folder for folder in folders if any((root / folder).rglob("*.py"))]
 
 
-def run(part: Part, *, root: Path = ROOT) -> Outcome:
-    """Run one part, passing its output through as it comes."""
+def run(part: Part, *, root: Path = ROOT, prefix: str = "") -> Outcome:
+    """Run one part, passing its output through as it comes, each line after ``prefix``."""
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     started = time.monotonic()
     last: deque[str] = deque(maxlen=1)
@@ -136,7 +150,7 @@ def run(part: Part, *, root: Path = ROOT) -> Outcome:
     with process:
         assert process.stdout is not None
         for line in process.stdout:
-            sys.stdout.write(line)
+            sys.stdout.write(prefix + line)
             sys.stdout.flush()
             if line.strip():
                 last.append(line.strip())
@@ -155,8 +169,8 @@ def duration(seconds: float) -> str:
     return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"
 
 
-def summary(outcomes: Sequence[Outcome]) -> Table:
-    """The closing table."""
+def summary(outcomes: Sequence[Outcome], seconds: float) -> Table:
+    """The closing table; ``seconds`` is what all of it took."""
     colours = {"PASS": "green", "FAIL": "bold red", "NOT RUN": "yellow"}
     table = Table(title="Parts", title_justify="left")
     table.add_column("part", no_wrap=True)
@@ -169,7 +183,7 @@ def summary(outcomes: Sequence[Outcome]) -> Table:
         reason = outcome.reason.replace("[", "\\[")
         table.add_row(outcome.part.name, outcome.part.about, duration(outcome.seconds), verdict, reason)
     table.add_section()
-    table.add_row("all", "", duration(sum(outcome.seconds for outcome in outcomes)), "", "")
+    table.add_row("all", "", duration(seconds), "", "")
     return table
 
 
@@ -182,22 +196,41 @@ def closing_line(outcomes: Sequence[Outcome]) -> str:
     return line + (f", {count['NOT RUN']} skipped" if count["NOT RUN"] else "")
 
 
+def run_parts(chosen: Sequence[Part], lanes: int, console: Console) -> Iterator[Outcome]:
+    """Run the parts, ``lanes`` at a time where they allow it; the outcomes come as the parts end."""
+    for alone, group in groupby(chosen, key=lambda part: part.alone):
+        together = list(group)
+        if alone or lanes == 1 or len(together) == 1:
+            for part in together:
+                console.rule(f"[bold]{part.name}[/]: {part.about}", align="left")
+                yield run(part)
+            continue
+        width = max(len(part.name) for part in together)
+        console.rule(f"[bold]{lanes} at a time:[/] {', '.join(part.name for part in together)}", align="left")
+        with ThreadPoolExecutor(lanes) as pool:
+            started = [pool.submit(run, part, prefix=f"{part.name:<{width}} | ") for part in together]
+            for done in as_completed(started):
+                yield done.result()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; the exit code is 0 only when no part failed and at least one passed."""
     parser = argparse.ArgumentParser(prog="python -m tools.run_all", description=__doc__)
     parser.add_argument("suite", choices=sorted(SUITES))
     parser.add_argument("--fuzz-seconds", type=int, default=int(os.environ.get("FUZZ_SECONDS", "60")))
+    parser.add_argument(
+        "--lanes", type=int, default=min(2, os.cpu_count() or 1), help="how many parts run at a time"
+    )
     options = parser.parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     known = parts(sys.executable, options.fuzz_seconds)
     outcomes: list[Outcome] = []
-    for name in SUITES[options.suite]:
-        part = known[name]
-        console.rule(f"[bold]{part.name}[/]: {part.about}", align="left")
-        outcome = run(part)
+    began = time.monotonic()
+    for outcome in run_parts([known[name] for name in SUITES[options.suite]], options.lanes, console):
         outcomes.append(outcome)
-        console.print(f"{outcome.verdict}, {duration(outcome.seconds)}\n")
-    console.print(summary(outcomes))
+        console.print(f"[bold]{outcome.part.name}[/]: {outcome.verdict}, {duration(outcome.seconds)}\n")
+    outcomes.sort(key=lambda outcome: SUITES[options.suite].index(outcome.part.name))
+    console.print(summary(outcomes, time.monotonic() - began))
     print(closing_line(outcomes), flush=True)
     passed = any(outcome.verdict == "PASS" for outcome in outcomes)
     return 0 if passed and all(outcome.verdict != "FAIL" for outcome in outcomes) else 1
