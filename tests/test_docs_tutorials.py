@@ -14,12 +14,7 @@ from tests.tutorial import Block, Session, blocks, bound, is_commands, missing, 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MARK: Final = re.compile(r"run(?:: .+)?|run by [\w./, -]+|not run: .+|output(?:: .+)?")
 NOT_RUN: Final = {
-    "README.md": ["it shows the calls; docs/use-the-library.md has whole programs, which run"],
-    "docs/cli.md": [
-        "the second command runs while the first one does; tests/test_metrics.py scrapes a real node"
-    ],
     "docs/conformance.md": ["npm fetches the compiler from its registry"],
-    "docs/simulator.md": ["a thousand days take about half an hour of one core"],
     "tla/README.md": [
         "it needs the change to the model that the text asks for; the twin named below runs with the models"
     ],

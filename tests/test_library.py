@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -44,6 +45,7 @@ from tom_ref.validate import signed_receipt
 DEADLINE = 30
 """s: how long a test waits for what must happen; nothing waits for it to pass."""
 
+README = Path(__file__).resolve().parents[1] / "README.md"
 ANYWHERE = "127.0.0.1:0"
 NOBODY = node_id_to_text(Identity.from_secret(Secret32(bytes(32))).node_id)
 OTHER = node_id_to_text(Identity.from_secret(Secret32(bytes(31) + b"o")).node_id)
@@ -85,6 +87,30 @@ async def test_a_message_arrives_and_its_receipt_comes_back() -> None:
         assert delivery.state is DeliveryState.DELIVERED
         assert delivery.recipient == bob.id
         assert "hello" not in repr(message) + repr(delivery)
+
+
+async def test_the_program_of_the_readme_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = re.findall(
+        r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    monkeypatch.chdir(tmp_path)
+    with trio.fail_after(DEADLINE):
+        async with open_node("bob.tom", listen=ANYWHERE, found=True) as bob:
+            for shown, real in (("tom:…", await bob.invite()), ("tom1…", bob.id), ("trio.run(main)", "")):
+                assert shown in program
+                program = program.replace(shown, real)
+            names: dict[str, Any] = {}
+            exec(compile(program, "README.md", "exec"), names)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(names["main"])
+                message = await bob.receive()
+                assert message.content == b"hello"
+                message.acknowledge()
+                await (await bob.send(message.sender, b"hello to you")).delivered()
+                nursery.cancel_scope.cancel()
+    assert capsys.readouterr().out == f"{bob.id} b'hello to you'\n"
 
 
 async def test_the_journey_tells_every_step_from_the_first_also_to_those_who_come_late() -> None:
