@@ -5,7 +5,6 @@ from __future__ import annotations
 from attrs import frozen
 
 from tom_ref import records, vrf
-from tom_ref.admission import find_work
 from tom_ref.crypto import Secret32, sha256
 from tom_ref.frames import Descriptor
 from tom_ref.identity import Identity, make_prekey, sign_descriptor
@@ -67,7 +66,7 @@ def descriptor(node: Identity, now: int = START) -> Descriptor:
 
 def joined(record: TermRecord, newcomer: Identity, sponsor: Identity) -> Join:
     """A join with its work done and its sponsor's signature."""
-    nonce = find_work(record.subnet, record.term, newcomer.node_id)
+    nonce = records.find_join_work(record.subnet, record.term, newcomer.node_id)
     signed = records.signed_join(record.subnet, record.term, newcomer.node_id, newcomer.vrf_key)
     return Join(
         record.subnet,

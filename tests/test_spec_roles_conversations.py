@@ -20,7 +20,7 @@ from tom_ref.conversation_subnets import (
     signed_end,
 )
 from tom_ref.crypto import sha256
-from tom_ref.effects import Event, Persist, Table
+from tom_ref.effects import Event, Persist, SendFrame, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Envelope
 from tom_ref.identity import Identity
@@ -435,3 +435,20 @@ def test_an_end_is_passed_on_to_those_that_were_shown_it() -> None:
     step = Step(members.now)
     members[0].running._conversation_idle(step, subnet)
     assert members[0].running._subnets.known(subnet)
+
+
+def test_who_was_shown_the_record_is_told_when_it_idles_away() -> None:
+    """TOM-ROLES-160: whoever carried for it need not wait for its own idle time."""
+    members = Members(3)
+    members.slots(4)
+    chatting(members, 0, 1)
+    subnet = open_between(members, 0, 1)
+    node = members[0].running
+    node._subnets.untold(subnet, members[2].id)
+    step = Step(members.now)
+    node._conversation_idle(step, subnet)
+    frames = [codec.decode_frame(effect.data) for effect in step.finish() if isinstance(effect, SendFrame)]
+    ends = [frame for frame in frames if isinstance(frame, ConversationEnd)]
+    assert ends
+    assert {(end.conversation, end.node) for end in ends} == {(subnet, members[0].id)}
+    assert not node._subnets.known(subnet)

@@ -16,7 +16,7 @@ from tests.homes import HOUR, SLOT, TERM, Homes, alone, answers, give, hand, ref
 from tests.network import START, Network
 from tests.subnets import founded, identity, joined
 from tom_ref import codec, constants, records, term_codec
-from tom_ref.admission import find_work, request
+from tom_ref.admission import request
 from tom_ref.codec import AnyFrame
 from tom_ref.directory import Directory
 from tom_ref.draft import Roles
@@ -1272,7 +1272,6 @@ def test_sixty_four_members_reach_each_other_over_two_relays_at_most() -> None:
         assert len(relayed.trail) in {2, 3}
 
 
-@pytest.mark.slow
 def test_signals_pass_over_a_neighbour_of_both() -> None:
     """TOM-ROLES-087: to a member without a link; what nobody may pass on is refused with its code."""
     net = Homes(*"ABCDEF")
@@ -1428,5 +1427,5 @@ def test_a_node_with_a_home_wakes_for_nothing_without_harm() -> None:
 
 def test_the_work_of_a_newcomer_is_found() -> None:
     """TOM-ROLES-113: sixteen zero bits."""
-    nonce = find_work(b"s" * 32, 3, b"n" * 32)
+    nonce = records.find_join_work(b"s" * 32, 3, b"n" * 32)
     assert records.join_work(b"s" * 32, 3, b"n" * 32, nonce) >= constants.JOIN_WORK_BITS

@@ -422,7 +422,6 @@ def test_twelve_are_cut_into_seven_and_five_and_heal() -> None:
     acted(members)
 
 
-@pytest.mark.slow
 def test_three_come_back_to_a_parent_that_went_on() -> None:
     """TOM-ROLES-092, 093, 105, 142, 148: six of nine keep the quorum, the three come back."""
     members = Members(9)
@@ -636,7 +635,6 @@ def test_a_mover_that_signed_too_soon_joins_the_child_that_lists_it() -> None:
     acted(members)
 
 
-@pytest.mark.slow
 def test_who_joined_the_dissolving_child_comes_along() -> None:
     """TOM-ROLES-107, 146, 147: also a member that never was in the parent, and needs no invitation."""
     members = Members(4, strangers=2)
@@ -798,7 +796,6 @@ def test_the_status_has_a_word_for_every_standing() -> None:
         assert members.now < START + 400 * SLOT
 
 
-@pytest.mark.slow
 def test_who_has_moved_stays_out_whatever_becomes_final() -> None:
     """TOM-ROLES-092, 093, 096, twin listed_after_move: silent, refused (`moved`), going on by itself."""
     members = Members(4)

@@ -840,7 +840,6 @@ def run(seed: int, count: int, liars: int) -> None:
         raise BrokenPropertyError("EventuallyFinal")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("count", "liars"), CASES)
 def test_schedules_keep_agreement_and_end(count: int, liars: int, request: pytest.FixtureRequest) -> None:
     """TermAgreement, VoteOnce, VoteRising, DiskFirst at every step; EventuallyFinal once it is calm."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from attrs import define, evolve, field
 
-from tom_ref import constants, crypto, records
+from tom_ref import constants, records
 from tom_ref.crypto import Entropy, SigningKey, draw, equal
 from tom_ref.draft import Roles
 from tom_ref.effects import Invited, Table
@@ -34,18 +34,11 @@ def is_request(join: Join) -> bool:
     return join.signature[32:] == _UNSIGNED_TAIL
 
 
-def find_work(subnet: bytes, term: int, node: bytes) -> int:
-    """A newcomer's work: 2^16 hashes on average (TOM-ROLES-113)."""
-    nonce = crypto.find_work(records.work_prefix(subnet, term, node), constants.JOIN_WORK_BITS, 0)
-    assert nonce is not None  # searched until it is found
-    return nonce
-
-
 def request(record: TermRecord, descriptor: Descriptor, sponsor: bytes, token: bytes | None) -> Join:
     """What a newcomer sends to its sponsor; ``token`` is ``None`` for one that was a member before."""
     node = descriptor.node_id
     shown = bytes(64) if token is None else shown_token(token, record.subnet, record.term, node)
-    nonce = find_work(record.subnet, record.term, node)
+    nonce = records.find_join_work(record.subnet, record.term, node)
     return Join(record.subnet, record.term, descriptor, nonce, sponsor, shown)
 
 

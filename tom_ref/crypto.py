@@ -53,9 +53,6 @@ NONCE_SIZE: Final = 12
 TAG_SIZE: Final = 16
 SALT_SIZE: Final = 16
 
-_NONCE_LENGTH: Final = (8).to_bytes(4, "big")
-"""How :func:`labelled` begins a u64."""
-
 FIELD_PRIME: Final = 2**255 - 19
 """The prime p of Curve25519 and edwards25519."""
 
@@ -178,14 +175,14 @@ def leading_zero_bits(digest: bytes) -> int:
     return 8 * len(digest) - int.from_bytes(digest, "big").bit_length()
 
 
-def find_work(prefix: bytes, bits: int, first: int, tries: int | None = None) -> int | None:
-    """The first u64 nonce from ``first`` on whose hash begins with ``bits`` zero bits.
+def find_work(data: bytes, bits: int, tries: int | None = None) -> int | None:
+    """The first u64 nonce whose hash begins with ``bits`` zero bits (TOM-BALANCE-009, TOM-ROLES-113).
 
-    What is hashed is ``prefix``, the :func:`labelled` encoding of everything but the last part, and that
-    part: the nonce (TOM-BALANCE-009, TOM-ROLES-113).  ``None`` when none of ``tries`` nonces does; without
-    ``tries`` the search goes on until one is found.
+    ``data`` is what is hashed with the nonce to begin with, which is its last eight bytes.  ``None`` when
+    none of ``tries`` nonces does; without ``tries`` the search goes on until one is found.
     """
-    started = hashlib.sha256(prefix + _NONCE_LENGTH)
+    started = hashlib.sha256(data[:-8])
+    first = int.from_bytes(data[-8:], "big")
     most = ((1 << (8 * HASH_SIZE - bits)) - 1).to_bytes(HASH_SIZE, "big")
     for nonce in itertools.count(first) if tries is None else range(first, first + tries):
         attempt = started.copy()

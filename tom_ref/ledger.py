@@ -71,9 +71,13 @@ def work_bits(balance: int) -> int:
     return min(constants.WORK_FIRST_BITS + doublings, constants.WORK_MOST_BITS)
 
 
+def _work(message: bytes, nonce: int) -> bytes:
+    return labelled("ToM/1 work", message, nonce.to_bytes(8, "big"))
+
+
 def work_done(message: bytes, nonce: int) -> int:
     """The leading zero bits of the work that a nonce shows for a message id (TOM-BALANCE-009)."""
-    return leading_zero_bits(sha256(labelled("ToM/1 work", message, nonce.to_bytes(8, "big"))))
+    return leading_zero_bits(sha256(_work(message, nonce)))
 
 
 def search_work(message: bytes, bits: int, first: int, tries: int) -> int | None:
@@ -81,4 +85,4 @@ def search_work(message: bytes, bits: int, first: int, tries: int) -> int | None
 
     A search in bounded parts, so that a node goes on with its other business in between.
     """
-    return crypto.find_work(labelled("ToM/1 work", message), bits, first, tries)
+    return crypto.find_work(_work(message, first), bits, tries)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from attrs import evolve
 
-from tom_ref import constants, term_codec, vrf
+from tom_ref import constants, crypto, term_codec, vrf
 from tom_ref.codec import decode_header
 from tom_ref.crypto import labelled, leading_zero_bits, sha256, verify
 from tom_ref.draft import Roles, tolerated
@@ -270,14 +270,20 @@ def join_order(seed: bytes, node: bytes) -> bytes:
     return sha256(labelled("ToM/1 join order", seed, node))
 
 
-def work_prefix(subnet: bytes, term: int, node: bytes) -> bytes:
-    """What a newcomer's work is done on, without the nonce (TOM-ROLES-113)."""
-    return labelled("ToM/1 join work", subnet, _u64(term), node)
+def _work(subnet: bytes, term: int, node: bytes, nonce: int) -> bytes:
+    return labelled("ToM/1 join work", subnet, _u64(term), node, _u64(nonce))
 
 
 def join_work(subnet: bytes, term: int, node: bytes, nonce: int) -> int:
     """The leading zero bits of a newcomer's work (TOM-ROLES-113)."""
-    return leading_zero_bits(sha256(labelled("ToM/1 join work", subnet, _u64(term), node, _u64(nonce))))
+    return leading_zero_bits(sha256(_work(subnet, term, node, nonce)))
+
+
+def find_join_work(subnet: bytes, term: int, node: bytes) -> int:
+    """A newcomer's work: 2^16 hashes on average (TOM-ROLES-113)."""
+    nonce = crypto.find_work(_work(subnet, term, node, 0), constants.JOIN_WORK_BITS)
+    assert nonce is not None  # searched until it is found
+    return nonce
 
 
 def check_newcomer(join: Join, roles: Roles) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from attrs import evolve, frozen
 
 from tom_ref import codec, constants, records, term_codec, vrf
-from tom_ref.admission import Admission, find_work, is_request
+from tom_ref.admission import Admission, is_request
 from tom_ref.crypto import Secret32, sha256
 from tom_ref.draft import Roles, draft
 from tom_ref.effects import Event, Report, SendFrame, Table
@@ -518,7 +518,7 @@ def leave_proof(node: Identity, record: TermRecord) -> LeaveProof:
 
 def join(newcomer: Identity, sponsor: Identity, record: TermRecord) -> Join:
     """A join with its work and its sponsor's word."""
-    nonce = find_work(record.subnet, record.term, newcomer.node_id)
+    nonce = records.find_join_work(record.subnet, record.term, newcomer.node_id)
     what = records.signed_join(record.subnet, record.term, newcomer.node_id, newcomer.vrf_key)
     signature = sponsor.signing_key.sign(what)
     return Join(record.subnet, record.term, descriptor(newcomer), nonce, sponsor.node_id, signature)
