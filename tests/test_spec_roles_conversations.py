@@ -37,6 +37,11 @@ NEED = constants.CONVERSATION_NEED
 IDLE = constants.CONVERSATION_IDLE
 
 
+def unrelated(_: bytes) -> bool:
+    """No other subnet's messages are carried."""
+    return False
+
+
 def party(node: Identity) -> ConversationSubnets:
     """One node's conversation subnets."""
     return ConversationSubnets(node.node_id, node.signing_key, Draws("conversation"), Timers())
@@ -139,9 +144,9 @@ def opened() -> tuple[ConversationSubnets, ConversationSubnets, Conversation]:
     first, second = party(A), party(B)
     offer = talk(first, B)
     assert offer is not None
-    answer = second.on_conversation(Step(START), offer, RECORD)
+    answer = second.on_conversation(Step(START), offer, RECORD, unrelated)
     assert answer is not None
-    assert first.on_conversation(Step(START), answer, RECORD) is None
+    assert first.on_conversation(Step(START), answer, RECORD, unrelated) is None
     return first, second, answer
 
 
@@ -150,29 +155,42 @@ def test_an_offer_is_signed_and_comes_back() -> None:
     first, second, answer = opened()
     check_conversation(answer)
     subnet = conversation_id(answer)
-    assert first.place(B.node_id, START) == second.place(A.node_id, START) == (subnet, 0)
+    assert (
+        first.place(B.node_id, START, RECORD.subnet)
+        == second.place(A.node_id, START, RECORD.subnet)
+        == (subnet, 0)
+    )
     assert first.serves(subnet, A.node_id, B.node_id)
     assert not first.serves(subnet, A.node_id, C.node_id)
     assert not first.serves(b"x" * 32, A.node_id, B.node_id)
     offer = evolve(answer, signatures=(answer.signatures[0], bytes(64)))
-    assert second.on_conversation(Step(START), offer, RECORD) == answer
-    assert second.on_conversation(Step(START), answer, RECORD) is None
+    assert second.on_conversation(Step(START), offer, RECORD, unrelated) == answer
+    assert second.on_conversation(Step(START), answer, RECORD, unrelated) is None
     assert talk(first, B) is None, "one is open"
 
 
 def test_what_is_offered_must_be_right() -> None:
     """TOM-ROLES-109, 157, 161: another home, a term to come, strangers, forged signatures, too many."""
     one, step, stranger = party(B), Step(START), identity(300)
-    refused(Reason.WRONG_SUBNET, lambda: one.on_conversation(step, record_of(A, B, home=b"h" * 32), RECORD))
-    refused(Reason.WRONG_SUBNET, lambda: one.on_conversation(step, record_of(A, B, term=1), RECORD))
-    refused(Reason.WRONG_SUBNET, lambda: one.on_conversation(step, record_of(A, B), None))
-    refused(Reason.NODE_MISMATCH, lambda: one.on_conversation(step, record_of(B, stranger), RECORD))
+    refused(
+        Reason.WRONG_SUBNET,
+        lambda: one.on_conversation(step, record_of(A, B, home=b"h" * 32), RECORD, unrelated),
+    )
+    refused(
+        Reason.WRONG_SUBNET, lambda: one.on_conversation(step, record_of(A, B, term=1), RECORD, unrelated)
+    )
+    refused(Reason.WRONG_SUBNET, lambda: one.on_conversation(step, record_of(A, B), None, unrelated))
+    refused(
+        Reason.NODE_MISMATCH, lambda: one.on_conversation(step, record_of(B, stranger), RECORD, unrelated)
+    )
     forged = evolve(record_of(A, B), signatures=(bytes(64), bytes(64)))
-    refused(Reason.BAD_SIGNATURE, lambda: one.on_conversation(step, forged, RECORD))
+    refused(Reason.BAD_SIGNATURE, lambda: one.on_conversation(step, forged, RECORD, unrelated))
     assert changes(step) == {}
     many = party(B)
-    many._pairs = {number.to_bytes(32, "big"): number.to_bytes(32, "big") for number in range(64)}
-    refused(Reason.OVERLOADED, lambda: many.on_conversation(step, record_of(A, B), RECORD))
+    many._pairs = {
+        (RECORD.subnet, number.to_bytes(32, "big")): number.to_bytes(32, "big") for number in range(64)
+    }
+    refused(Reason.OVERLOADED, lambda: many.on_conversation(step, record_of(A, B), RECORD, unrelated))
     full = party(A)
     full._pairs = dict(many._pairs)
     assert talk(full, B) is None
@@ -181,19 +199,19 @@ def test_what_is_offered_must_be_right() -> None:
 def test_a_relay_carries_within_bounds_and_writes_nothing() -> None:
     """TOM-ROLES-158, 161: it holds the record in memory."""
     relay, step = party(C), Step(START)
-    assert relay.on_conversation(step, record_of(A, B), RECORD) is None
+    assert relay.on_conversation(step, record_of(A, B), RECORD, unrelated) is None
     subnet = conversation_id(record_of(A, B))
     relay.touch(step, subnet)
     assert relay.known(subnet)
-    assert relay.place(A.node_id, START) is None
+    assert relay.place(A.node_id, START, RECORD.subnet) is None
     assert changes(step) == {}
     for number in range(1, constants.MAX_CARRIED_CONVERSATIONS):
         relay._open[number.to_bytes(32, "big")] = relay._open[subnet]
     more = record_of(A, B, nonce=b"m" * 32)
-    refused(Reason.OVERLOADED, lambda: relay.on_conversation(step, more, RECORD))
-    assert relay.on_conversation(step, record_of(A, B), RECORD) is None, "known"
+    refused(Reason.OVERLOADED, lambda: relay.on_conversation(step, more, RECORD, unrelated))
+    assert relay.on_conversation(step, record_of(A, B), RECORD, unrelated) is None, "known"
     relay = party(C)
-    relay.on_conversation(step, record_of(A, B), RECORD)
+    relay.on_conversation(step, record_of(A, B), RECORD, unrelated)
     assert relay.idle(step, subnet) == (None, ())
     assert not relay.known(subnet)
 
@@ -204,10 +222,45 @@ def test_neighbours_are_shown_it_once_a_link() -> None:
     subnet = conversation_id(answer)
     assert first.untold(subnet, C.node_id) == codec.encode_frame(answer)
     assert first.untold(subnet, C.node_id) is None
-    first.link_down(C.node_id)
+    first.show_again(C.node_id)
     assert first.untold(subnet, C.node_id) is not None
     assert first.untold(b"x" * 32, C.node_id) is None
     first.touch(Step(START), b"x" * 32)
+
+
+def test_after_a_fork_what_waits_is_carried_and_new_messages_name_the_new_home() -> None:
+    """TOM-ROLES-157, 158, 161, 162: a complete record of a relative is taken, a half one isn't signed."""
+    step, stranger = Step(START), identity(300)
+    complete = record_of(A, B, home=b"p" * 32, term=9)
+    subnet = conversation_id(complete)
+
+    def related(home: bytes) -> bool:
+        return home == complete.home
+
+    relay = party(C)
+    refused(Reason.WRONG_SUBNET, lambda: relay.on_conversation(step, complete, RECORD, unrelated))
+    refused(Reason.WRONG_SUBNET, lambda: relay.on_conversation(step, complete, None, related))
+    assert relay.on_conversation(step, complete, RECORD, related) is None
+    assert relay.serves(subnet, A.node_id, B.node_id)
+    half = evolve(complete, signatures=(complete.signatures[0], bytes(64)))
+    refused(Reason.WRONG_SUBNET, lambda: party(B).on_conversation(step, half, RECORD, related))
+    left_behind = record_of(A, stranger, home=b"p" * 32)
+    assert party(A).on_conversation(step, left_behind, RECORD, related) is None
+    one = party(A)
+    one.on_conversation(step, complete, RECORD, related)
+    assert one.place(B.node_id, START, complete.home) == (subnet, 9)
+    assert one.place(B.node_id, START, RECORD.subnet) is None
+    offer = talk(one, B)
+    assert offer is not None, "in the new home none is open"
+    new = record_of(A, B, nonce=offer.nonce)
+    one.on_conversation(step, new, RECORD, related)
+    one.on_conversation(step, record_of(A, B, nonce=b"o" * 32), RECORD, unrelated)
+    one.idle(step, subnet)
+    one.idle(step, conversation_id(new))
+    assert one.place(B.node_id, START, RECORD.subnet) is not None, "the later one stays"
+    full = party(A)
+    full._pairs = {(RECORD.subnet, number.to_bytes(32, "big")): bytes([number]) for number in range(64)}
+    refused(Reason.OVERLOADED, lambda: full.on_conversation(step, complete, RECORD, related))
 
 
 def test_it_ends_when_idle_and_leaves_no_trace() -> None:
@@ -229,7 +282,7 @@ def test_it_ends_when_idle_and_leaves_no_trace() -> None:
     check_end(end)
     assert changes(last) == {(Table.CONVERSATION, subnet): None}
     assert not first.known(subnet)
-    assert first.place(B.node_id, START) is None
+    assert first.place(B.node_id, START, RECORD.subnet) is None
     assert first.timers.next_deadline() is None
     assert (first._open, first._pairs, first._traffic, first._offered) == ({}, {}, {}, {})
     step = Step(START)
@@ -246,17 +299,19 @@ def test_it_ends_when_idle_and_leaves_no_trace() -> None:
 def test_it_comes_back_from_the_disk() -> None:
     """TOM-ROLES-111: with the time that is left; a corrupt row is refused."""
     first, step = party(A), Step(START)
-    first.on_conversation(step, record_of(A, B), RECORD)
+    first.on_conversation(step, record_of(A, B), RECORD, unrelated)
     rows = changes(step)
     subnet = conversation_id(record_of(A, B))
     value = rows[Table.CONVERSATION, subnet]
     assert value is not None
     again = party(A)
     again.restore(subnet, value)
-    assert again.place(B.node_id, START) is None, "not before the other end is heard (TOM-ROLES-162)"
+    assert again.place(B.node_id, START, RECORD.subnet) is None, (
+        "not before the other end is heard (TOM-ROLES-162)"
+    )
     assert again.went(B.node_id, START, RECORD, sent=False) is None
-    assert again.place(B.node_id, START) == (subnet, 0)
-    assert again.place(B.node_id, START + constants.CONVERSATION_FRESH) is None
+    assert again.place(B.node_id, START, RECORD.subnet) == (subnet, 0)
+    assert again.place(B.node_id, START + constants.CONVERSATION_FRESH, RECORD.subnet) is None
     assert list(again.timers.due(START + IDLE)) == [(Timer.CONVERSATION, subnet)]
     refused(Reason.BAD_VALUE, lambda: party(A).restore(b"x" * 32, value))
     end = codec.encode_frame(ConversationEnd(subnet, A.node_id, bytes(64)))
@@ -297,9 +352,9 @@ def envelopes(members: Members, subnet: bytes) -> list[int]:
 
 def open_between(members: Members, one: int, other: int) -> bytes:
     """The id of the conversation subnet that two nodes hold."""
-    place = members[one].running._subnets.place(members[other].id, members.now)
-    assert place is not None
-    assert members[other].running._subnets.place(members[one].id, members.now) == place
+    place = members[one].running._place(members[other].id, members.now)
+    assert members[one].running._subnets.known(place[0])
+    assert members[other].running._place(members[one].id, members.now) == place
     return place[0]
 
 
@@ -380,6 +435,31 @@ def test_a_message_that_waits_keeps_it_open() -> None:
     assert members.shown(1)[-1] == b"waits"
 
 
+def test_who_forgot_a_conversation_is_shown_it_again_after_a_pause() -> None:
+    """TOM-ROLES-159, TOM-DELIVERY-052: each refuses once a round, more ways than are shown it at once."""
+    members = Members(8, timing=Timing.fast(3_000))
+    members.slots(2)
+    chatting(members, 0, 1)
+    subnet = open_between(members, 0, 1)
+    members.part([0, *range(2, 8)], range(1, 8))
+    members.run(100)
+    held = members[0].running._subnets._open[subnet]
+    for computer in members.computers[2:]:
+        held.told.add(computer.id)
+        if computer.running._subnets.known(subnet):
+            computer.running._subnets.idle(Step(members.now), subnet)
+    before = len(members[0].sent)
+    members.send(0, 1, b"once more", ttl=600_000)
+    members.run(500)
+    refusals = members[0].events(Event.REROUTED)
+    assert len(refusals) == 6
+    assert {report.peer for report in refusals} == {computer.id for computer in members.computers[2:]}
+    handed = [data for _, data in members[0].sent[before:] if data[:1] == b"\x01"]
+    assert len(handed) == 6, "nobody is asked twice before the pause"
+    members.run(20_000)
+    assert members.shown(1)[-1] == b"once more"
+
+
 def test_bad_frames_are_refused_and_said() -> None:
     """TOM-ROLES-109, 111, 158: nothing is opened, ended or carried by them."""
     members = Members(4)
@@ -420,7 +500,7 @@ def test_an_end_is_passed_on_to_those_that_were_shown_it() -> None:
     relay = members[2].running
     record = members[0].running._subnets._open[subnet].conversation
     if not relay._subnets.known(subnet):
-        relay._subnets.on_conversation(Step(members.now), record, relay.home.record)
+        relay._subnets.on_conversation(Step(members.now), record, relay.home.record, unrelated)
     assert relay._subnets.untold(subnet, members[1].id) or relay._subnets.known(subnet)
     end = ConversationEnd(subnet, members[0].id, members[0].identity.signing_key.sign(signed_end(subnet)))
     data = codec.encode_frame(end)

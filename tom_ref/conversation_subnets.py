@@ -8,6 +8,7 @@ It has no votes.  Whoever is handed a message in it is shown the record first, s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, evolve, field
@@ -91,8 +92,8 @@ class ConversationSubnets:
     entropy: Entropy = field(repr=False)
     timers: Timers = field(repr=False)
     _open: dict[bytes, _Open] = field(factory=dict)
-    _pairs: dict[bytes, bytes] = field(factory=dict)
-    """The open conversation subnet with a peer."""
+    _pairs: dict[tuple[bytes, bytes], bytes] = field(factory=dict)
+    """The open conversation subnet of a home with a peer."""
     _traffic: dict[bytes, _Traffic] = field(factory=dict)
     _offered: dict[bytes, Conversation] = field(factory=dict)
     """What this node has signed first, by peer."""
@@ -108,9 +109,9 @@ class ConversationSubnets:
         """Whether a conversation subnet is known here."""
         return subnet in self._open
 
-    def place(self, peer: bytes, now: int) -> tuple[bytes, int] | None:
-        """Subnet and term of a message to a peer, if one is open and the peer is there (TOM-ROLES-162)."""
-        subnet = self._pairs.get(peer)
+    def place(self, peer: bytes, now: int, home: bytes) -> tuple[bytes, int] | None:
+        """Subnet and term of a message to a peer, if one of this home is open and the peer is there (162)."""
+        subnet = self._pairs.get((home, peer))
         if subnet is None or now >= self._open[subnet].heard + constants.CONVERSATION_FRESH:
             return None
         return subnet, self._open[subnet].conversation.term
@@ -130,7 +131,7 @@ class ConversationSubnets:
         self._open[subnet] = held = _Open(conversation, last)
         if self.own_id in conversation.participants:
             for peer in conversation.participants:
-                self._pairs[peer] = subnet
+                self._pairs[conversation.home, peer] = subnet
         self.timers.set(Timer.CONVERSATION, subnet, last + constants.CONVERSATION_IDLE)
         return held
 
@@ -145,7 +146,7 @@ class ConversationSubnets:
 
     def went(self, peer: bytes, now: int, record: TermRecord | None, *, sent: bool) -> Conversation | None:
         """A message went to or came from a peer; returns what to offer it when the need is there (156)."""
-        subnet = self._pairs.get(peer)
+        subnet = None if record is None else self._pairs.get((record.subnet, peer))
         if subnet is not None:
             self._open[subnet].heard = now
             return None
@@ -185,12 +186,17 @@ class ConversationSubnets:
     # --- frames -----------------------------------------------------------------------------------------
 
     def on_conversation(
-        self, step: Step, conversation: Conversation, record: TermRecord | None
+        self,
+        step: Step,
+        conversation: Conversation,
+        record: TermRecord | None,
+        related: Callable[[bytes], bool],
     ) -> Conversation | None:
         """Take a record; returns it with this node's signature when that was asked for (TOM-ROLES-157).
 
-        Raises ``wrong_subnet`` for another home's, ``node_mismatch`` for one between others than members,
-        ``overloaded`` when too many are open, and what its signatures deserve.
+        ``related`` says of a subnet whether this node carries its messages, too, such as its home's parent's.
+        Raises ``wrong_subnet`` for a home that is neither that nor this node's, ``node_mismatch`` for one
+        between others than members, ``overloaded`` when too many are open, and what its signatures deserve.
         """
         subnet = conversation_id(conversation)
         held = self._open.get(subnet)
@@ -198,11 +204,16 @@ class ConversationSubnets:
             if not (self.own_id in conversation.participants and _UNSIGNED in conversation.signatures):
                 return None
             return held.conversation  # The answer was lost.
-        if record is None or conversation.home != record.subnet or conversation.term > record.term:
+        signed = _UNSIGNED not in conversation.signatures
+        own = record is not None and conversation.home == record.subnet and conversation.term <= record.term
+        if record is None or not (own or (signed and related(conversation.home))):
             raise ProtocolError(Reason.WRONG_SUBNET, "a conversation of another home")
         answer: Conversation | None = None
         if self.own_id in conversation.participants:
-            conversation, answer = self._countersign(conversation, record)
+            if not self._room():
+                raise ProtocolError(Reason.OVERLOADED, "too many conversations are open")
+            if own:
+                conversation, answer = self._countersign(conversation, record)
         elif len(self._open) >= constants.MAX_CARRIED_CONVERSATIONS:
             raise ProtocolError(Reason.OVERLOADED, "too many conversations are carried")
         check_conversation(conversation)
@@ -221,8 +232,6 @@ class ConversationSubnets:
     ) -> tuple[Conversation, Conversation | None]:
         if any(record.member(node) is None for node in conversation.participants):
             raise ProtocolError(Reason.NODE_MISMATCH, "a conversation with somebody that is no member")
-        if not self._room():
-            raise ProtocolError(Reason.OVERLOADED, "too many conversations are open")
         place = conversation.participants.index(self.own_id)
         if conversation.signatures[place] != _UNSIGNED:
             return conversation, None
@@ -264,8 +273,8 @@ class ConversationSubnets:
         held.told.add(peer)
         return codec.encode_frame(held.conversation)
 
-    def link_down(self, peer: bytes) -> None:
-        """A neighbour may have forgotten what it was shown."""
+    def show_again(self, peer: bytes) -> None:
+        """A neighbour may have forgotten what it was shown: its link ended, or it says so (TOM-ROLES-159)."""
         for held in self._open.values():
             held.told.discard(peer)
 
@@ -285,7 +294,9 @@ class ConversationSubnets:
         if self.own_id in held.conversation.participants:
             step.erase(Table.CONVERSATION, subnet)
             for peer in held.conversation.participants:
-                self._pairs.pop(peer, None)
+                pair = held.conversation.home, peer
+                if self._pairs.get(pair) == subnet:
+                    del self._pairs[pair]
                 self._traffic.pop(peer, None)
                 if peer != self.own_id:
                     step.report(Event.CONVERSATION_ENDED, peer, detail=subnet.hex())

@@ -409,7 +409,7 @@ class Node:
         self._custody.link_down(step, peer)
         if not self._neighbours.linked():
             self._alone_since = step.now
-        self._subnets.link_down(peer)
+        self._subnets.show_again(peer)
         self._sending.released_by(peer)
         self._try_waiting(step)
 
@@ -568,7 +568,7 @@ class Node:
         self, step: Step, frame: Conversation, previous: tuple[bytes, int], _: bytes
     ) -> None:
         try:
-            answer = self._subnets.on_conversation(step, frame, self._home.record)
+            answer = self._subnets.on_conversation(step, frame, self._home.record, self._home.forks.served)
         except ProtocolError as error:
             step.report(Event.REFUSED, previous[0], None, str(error))
             return
@@ -624,11 +624,10 @@ class Node:
 
     def _place(self, recipient: bytes, now: int) -> tuple[bytes, int]:
         """Subnet and term of a new header (TOM-DELIVERY-004)."""
-        conversing = self._subnets.place(recipient, now)
-        if conversing is not None:
-            return conversing
         record = self._home.record
-        return (self._subnet, 0) if record is None else (record.subnet, record.term)
+        if record is None:
+            return self._subnet, 0
+        return self._subnets.place(recipient, now, record.subnet) or (record.subnet, record.term)
 
     def _carriers(self, roles: Roles, header: Header) -> tuple[bytes, ...]:
         """Who carries a message: the relays of its conversation subnet first, then who has the duty."""
@@ -728,7 +727,10 @@ class Node:
                 self._dial_for(step, pending)
             return
         assert pending.header is not None, "it was sealed"
-        ways = self._show_conversation(step, pending.header.subnet, self._ways_for(step, pending))
+        ways = self._ways_for(step, pending)
+        # Those of this round first, so that those it shows the record to are those that get the message.
+        fresh = [way for way in ways if way[0] not in pending.tried]
+        ways = self._show_conversation(step, pending.header.subnet, fresh or ways)
         relayed = any(peer != pending.recipient for peer, _ in ways)
         if relayed and not self._sending.work(step, pending, self._home.own_work()):
             return
@@ -971,6 +973,8 @@ class Node:
             step.report(Event.IGNORED, previous[0], frame.message_id, str(error))
 
     def _on_refusal(self, step: Step, frame: Refusal, previous: tuple[bytes, int], data: bytes) -> None:
+        if frame.reason == Reason.WRONG_SUBNET.value:
+            self._subnets.show_again(previous[0])
         deposit = self._sending.by_message(frame.message_id)
         if deposit is not None and previous[0] in deposit.deposited:
             deposit.deposited.discard(previous[0])
