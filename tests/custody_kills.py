@@ -5,8 +5,8 @@
 Four members of one subnet, each a real process with a real store, linked over the loopback.  One sends
 numbered messages to another; every one of them is killed (SIGKILL) at random instants and started again, the
 recipient after a pause in which its messages go into custody.  When nothing is killed any more, each message
-that ``send`` took must have been shown, under one id, as new once in all lives.  Prints the seed, and what
-happened; the exit code says whether everything held.
+that ``send`` took must have been shown, under one id, as new once in all lives, and no store may hold a copy.
+Prints the seed, and what happened; the exit code says whether everything held.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ import trio
 from attrs import evolve
 
 from tom_ref import codec, records, vrf
-from tom_ref.bech32m import node_id_to_text
+from tom_ref.bech32m import node_id_from_text, node_id_to_text
 from tom_ref.draft import Roles
-from tom_ref.drivers.library import Delivery, OpenNode, open_node
+from tom_ref.drivers.library import STORE_SUFFIX, Delivery, OpenNode, open_node
+from tom_ref.drivers.store import Store
 from tom_ref.drivers.system import SystemClock
-from tom_ref.effects import DeliveryState, Event
+from tom_ref.effects import DeliveryState, Event, Table
+from tom_ref.frames import Holding
 from tom_ref.identity import Identity
 from tom_ref.inputs import Begin
 from tom_ref.term_frames import Genesis
@@ -113,10 +115,18 @@ async def show(node: OpenNode) -> None:
 
 
 async def report(node: OpenNode) -> None:
-    """What custody does."""
-    async for what in node.reports():
+    """What custody does, and how many copies are left each time; first how many the disk brought."""
+    reports = node.reports()
+    say("holds", copies=copies_of(node))
+    async for what in reports:
         if what.event in {Event.KEPT, Event.COPIED, Event.PURGED}:
             say(what.event.value)
+            say("holds", copies=copies_of(node))
+
+
+def copies_of(node: OpenNode) -> int:
+    """How many messages of others a node keeps."""
+    return sum(kept.holding is Holding.COPY for kept in node._runner.node.kept)
 
 
 async def listen_to(sending: trio.CancelScope, everything: trio.CancelScope) -> None:
@@ -141,9 +151,13 @@ class Records:
         self.events: Counter[str] = Counter()
         self.again = 0
         self.kills: Counter[str] = Counter()
+        self.copies: dict[str, int] = {}
+        """How many copies each node last said that it keeps."""
+        self.left: dict[str, int] = {}
+        """Rows of messages under way that were found in a store at the end."""
         self.changed = trio.Event()
 
-    def note(self, line: bytes) -> None:
+    def note(self, line: bytes, name: str = "") -> None:
         """One line of some node."""
         said = json.loads(line)
         what = said["what"]
@@ -155,6 +169,8 @@ class Records:
             self.shown.setdefault(said["content"], set()).add(said["id"])
             self.again += said["again"]
             self.new[said["id"]] += not said["again"]
+        elif what == "holds":
+            self.copies[name] = said["copies"]
         else:
             self.events[what] += 1
         self.changed.set()
@@ -174,6 +190,12 @@ class Records:
         """Whether everything that was taken has been shown."""
         return self.taken <= self.shown.keys()
 
+    @property
+    def over(self) -> bool:
+        """Whether every sender's message is delivered, and nobody keeps a copy any more."""
+        delivered = self.final["DELIVERED"] >= len(self.taken)
+        return self.settled and delivered and self.copies.keys() >= {*NAMES} and not any(self.copies.values())
+
     def faults(self, kills: int) -> list[str]:
         """What did not hold, in words."""
         found = []
@@ -189,6 +211,8 @@ class Records:
             found.append(f"shown as new twice: {twice}")
         if self.final["EXPIRED"]:
             found.append("a sender was told that a message expired")
+        if any(self.left.values()):
+            found.append(f"messages are left in stores: {self.left}")
         if not self.events["kept"] or not self.events["purged"]:
             found.append("nothing was ever in custody: the run proves little")
         return found
@@ -253,9 +277,10 @@ def prepare(folder: Path, now: int) -> None:
 class Life:
     """One process of a node, from its start to its end."""
 
-    def __init__(self, process: trio.Process, everything: Records) -> None:
+    def __init__(self, process: trio.Process, everything: Records, name: str) -> None:
         self.process = process
         self.everything = everything
+        self.name = name
         self.lines = 0
 
     async def read(self) -> None:
@@ -265,7 +290,7 @@ class Life:
         async for data in self.process.stdout:
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self.everything.note(line)
+                self.everything.note(line, self.name)
             self.lines += len(lines)
 
     async def until(self, lines: int) -> None:
@@ -286,7 +311,7 @@ async def begin(folder: Path, name: str, life: str) -> trio.Process:
 async def die_often(folder: Path, name: str, kills: int, chance: random.Random, everything: Records) -> Life:
     """Kill a node and start it again, ``kills`` times; returns its last life, which goes on."""
     for number in range(kills):
-        life = Life(await begin(folder, name, f"{name}-{number}"), everything)
+        life = Life(await begin(folder, name, f"{name}-{number}"), everything, name)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(life.read)
             if number == 0:
@@ -311,7 +336,7 @@ async def die_often(folder: Path, name: str, kills: int, chance: random.Random, 
             with trio.move_on_after(8.0 if number else SETTLED_WITHIN):
                 await everything.until(partial(everything.more_kept, kept))
         await trio.sleep(chance.random() * 0.3)
-    return Life(await begin(folder, name, f"{name}-last"), everything)
+    return Life(await begin(folder, name, f"{name}-last"), everything, name)
 
 
 def shares(kills: int) -> dict[str, int]:
@@ -339,14 +364,23 @@ async def survive(folder: Path, seed: int, kills: int) -> Records:
             assert life.process.stdin is not None
             await life.process.stdin.send_all(b"finish\n")
         with trio.move_on_after(SETTLED_WITHIN):
-            await everything.until(
-                lambda: everything.settled and everything.final["DELIVERED"] >= len(everything.taken)
-            )
+            await everything.until(lambda: everything.over)
         for life in lives:
             assert life.process.stdin is not None
             await life.process.stdin.aclose()
             await life.process.wait()
+    everything.left = {name: left_in(folder, name) for name in NAMES}
     return everything
+
+
+def left_in(folder: Path, name: str) -> int:
+    """How many messages under way a store still holds: own ones, and copies for others."""
+    own = node_id_from_text(json.loads((folder / "plan.json").read_text())["addresses"][name].split("@")[0])
+    store = Store(folder / f"{name}.tom{STORE_SUFFIX}", own)
+    try:
+        return sum(table in {Table.CUSTODY, Table.PENDING} for table, _, _ in store.load())
+    finally:
+        store.close()
 
 
 def run(folder: Path, seed: int, kills: int) -> Records:

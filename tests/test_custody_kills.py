@@ -21,6 +21,8 @@ def test_no_kill_loses_or_doubles_a_message_that_waits_for_its_recipient(tmp_pat
     assert everything.faults(KILLS) == []
     assert len(everything.taken) > 3
     assert everything.kills.keys() == {"sender", "one", "two", "recipient"}
+    assert everything.over
+    assert everything.left == dict.fromkeys(("sender", "one", "two", "recipient"), 0)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,21 @@ def test_what_goes_wrong_is_seen(lines: list[dict[str, object]], fault: str) -> 
     if fault != "nothing was ever in custody":
         records.events.update(kept=1, purged=1)
     assert [found for found in records.faults(0) if fault in found]
+    assert not any("left in stores" in found for found in records.faults(0))
+    records.left["one"] = 1
+    assert "messages are left in stores: {'one': 1}" in records.faults(0)
     assert "0 kills instead of 3" in records.faults(3)
+
+
+def test_the_run_is_over_when_nobody_keeps_a_copy() -> None:
+    """Not before each of the four has said that it keeps none."""
+    records = Records()
+    for name in ("sender", "one", "two"):
+        records.note(b'{"what": "holds", "copies": 0}', name)
+    assert not records.over
+    for copies in (1, 0):
+        records.note(b'{"what": "holds", "copies": %d}' % copies, "recipient")
+        assert records.over is (copies == 0)
 
 
 def test_every_node_has_its_share_of_the_kills() -> None:
