@@ -28,6 +28,7 @@ from tom_ref.identity import Identity
 from tom_ref.inputs import (
     AddPeer,
     Begin,
+    ClockMeasured,
     DialFailed,
     FrameReceived,
     Input,
@@ -270,6 +271,9 @@ class Members:
         theirs = other.running.descriptor
         self.do(other.index, LinkUp(back, self[index].running.descriptor, initiated=False))
         self.do(index, LinkUp(link, theirs, initiated=True))
+        for end, number, apart in ((other, back, self[index]), (self[index], link, other)):
+            if number in end.links:
+                self.do(end.index, ClockMeasured(number, apart.offset - end.offset, 2 * LATENCY))
 
     def _arrive(self, index: int, link: int, data: bytes) -> None:
         ends = self[index].links.get(link)

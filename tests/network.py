@@ -24,6 +24,7 @@ from tom_ref.effects import (
 )
 from tom_ref.identity import Identity
 from tom_ref.inputs import (
+    ClockMeasured,
     FrameReceived,
     Input,
     LinkDown,
@@ -132,7 +133,15 @@ class Network:
         return effects
 
     def connect(self, initiator: str, responder: str) -> int:
-        """Join two nodes."""
+        """Join two nodes; each reads the other's clock, as every link does right after it opened."""
+        link = self.opened(initiator, responder)
+        for name, other in ((initiator, responder), (responder, initiator)):
+            if link in self.ends:
+                self.do(name, ClockMeasured(link, self.clock(other) - self.clock(name), 4))
+        return link
+
+    def opened(self, initiator: str, responder: str) -> int:
+        """Join two nodes, before any clock is read."""
         link = self._next_link
         self._next_link += 1
         self.ends[link] = (initiator, responder)
@@ -142,6 +151,11 @@ class Network:
         if link in self.ends:
             self.do(responder, LinkUp(link, first.node.descriptor, initiated=False))
         return link
+
+    def clock(self, name: str) -> int:
+        """What a node's own clock reads."""
+        del name
+        return self.now
 
     def cut(self, one: str, other: str) -> None:
         """Cut the wire between two nodes; frames on it are lost."""

@@ -23,6 +23,7 @@ from tom_ref.identity import Identity
 from tom_ref.inputs import (
     Acknowledge,
     Begin,
+    ClockMeasured,
     FrameReceived,
     Input,
     LinkDown,
@@ -143,6 +144,7 @@ class World:
                 number = NODES.index(name) * 8 + NODES.index(other)
                 self.links[name, other] = number
                 self.do(name, LinkUp(number, self.descriptors[other], initiated=True), clock)
+                self.do(name, ClockMeasured(number, 0, 0), clock)
 
     def do(self, name: str, what: Input, clock: int) -> tuple[Effect, ...]:
         """One step; what it writes is written, what it sends is lost."""

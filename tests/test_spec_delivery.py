@@ -594,7 +594,7 @@ def test_persist_comes_before_what_depends_on_it() -> None:
     effects = net.do("A", SendMessage(handle, net["B"].id, b"x", 60_000))
     assert isinstance(effects[0], Persist)
     tables = {change.table for change in effects[0].changes}
-    assert tables == {Table.PENDING, Table.SESSION}
+    assert tables == {Table.PENDING, Table.SESSION, Table.CLOCK}
     assert any(isinstance(effect, SendFrame) for effect in effects)
 
 
@@ -727,7 +727,12 @@ def test_one_transaction_then_receipt_then_show() -> None:
     assert kinds == [Persist, SendFrame, Deliver]
     persist = effects[0]
     assert isinstance(persist, Persist)
-    assert {change.table for change in persist.changes} == {Table.SEEN, Table.INBOX, Table.SESSION}
+    assert {change.table for change in persist.changes} == {
+        Table.SEEN,
+        Table.INBOX,
+        Table.SESSION,
+        Table.CLOCK,
+    }
 
 
 def test_a_duplicate_is_answered_with_the_same_receipt() -> None:

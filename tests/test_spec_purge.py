@@ -13,7 +13,17 @@ from tests.homes import FAST, Homes, answers, hand
 from tom_ref import codec, constants, records, vrf
 from tom_ref.crypto import sha256
 from tom_ref.custody import Custody, first_ranks, next_ranks
-from tom_ref.effects import Deliver, DeliveryState, Held, Persist, Progress, Report, SendFrame, Table
+from tom_ref.effects import (
+    Change,
+    Deliver,
+    DeliveryState,
+    Held,
+    Persist,
+    Progress,
+    Report,
+    SendFrame,
+    Table,
+)
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
     NO_NODE,
@@ -28,7 +38,17 @@ from tom_ref.frames import (
     Stamp,
     TrailReport,
 )
-from tom_ref.inputs import Acknowledge, AskHolding, Begin, CommandError, SendMessage, Taken, Wake
+from tom_ref.inputs import (
+    Acknowledge,
+    AskHolding,
+    Begin,
+    ClockMeasured,
+    CommandError,
+    FrameReceived,
+    SendMessage,
+    Taken,
+    Wake,
+)
 from tom_ref.node import Node
 from tom_ref.step import Step
 from tom_ref.term_frames import Genesis
@@ -380,12 +400,19 @@ def test_a_copy_goes_at_its_expiry_by_the_nodes_own_clock_and_not_before() -> No
 
 
 def test_what_fell_due_while_a_node_was_off_is_erased_before_it_takes_part() -> None:
-    """TOM-PURGE-037: the first step erases, whatever it is."""
+    """TOM-PURGE-037, 009, 049: the first thing that it does once it knows the time, whatever came before."""
     net, _, message = kept_copy()
     net.stop("C")
     net.now += TTL
     net["C"].restart(net.now)
     net.start("C")
+    assert traces(net, "C", message) == [("C", Table.CUSTODY)]
+    link = net.opened("C", "A")
+    assert net.do("C", FrameReceived(link, codec.encode_frame(HoldingQuery(message)))) == ()
+    effects = net.do("C", ClockMeasured(link, 0, 4))
+    assert isinstance(effects[0], Persist)
+    assert Change(Table.CUSTODY, message, None) in effects[0].changes
+    assert HoldingAnswer(message, Holding.NOTHING, 0) in answers(effects)
     assert traces(net, "C", message) == []
     assert net["C"].node.kept == ()
 
@@ -659,6 +686,8 @@ def test_a_final_state_that_a_start_brings_about_is_told_once() -> None:
     net["A"].effects.clear()
     net["A"].restart(net.now)
     net.start("A")
+    assert net.states("A", handle) == [], "not before it knows the time (TOM-PURGE-009)"
+    net.connect("A", "C")
     assert net.states("A", handle) == [S.EXPIRED]
     net["A"].effects.clear()
     net["A"].restart(net.now)

@@ -350,6 +350,15 @@ CUSTODY_SILENCE: Final = 60_000
 """ms: a holder to which there was no link and no way for this long is silent, and another is found for it:
 long enough for a link to be made again, short against any lifetime."""
 
+MAX_EARLY_LINK: Final = 2_097_152
+"""bytes: what a node keeps of a link while it waits to know the time; more ends the link."""
+
+MAX_EARLY: Final = 33_554_432
+"""bytes: the same of all its links together."""
+
+EARLY_FRAME_COST: Final = 64
+"""bytes: what each frame counts for beside its length while it waits so."""
+
 MAX_CUSTODY: Final = 4_096
 """count: the most messages that a node keeps for absent recipients; more are refused."""
 

@@ -9,7 +9,8 @@ The driver's contract, stated once:
 4. Call ``step(Wake(), now)`` at or after ``node.next_deadline()``.  Too late or too often is harmless.
 5. ``now`` never goes back between calls.
 6. When a link has measured its neighbour's clock, hand the node a ``ClockMeasured``; a link is asked to
-   measure when it opens, and whenever it pings.
+   measure when it opens, whenever it pings, and again when an answer took longer than 2 EPS.  A node that was
+   started again takes part in nothing before such a measurement (TOM-PURGE-008).
 """
 
 from __future__ import annotations

@@ -71,6 +71,10 @@ class Keyring:
         self._published = wanted
         return True
 
+    def redate(self) -> None:
+        """The time is known only now: the next renewal makes a descriptor with its date."""
+        self._published = None
+
     def prekeys(self) -> dict[int, session.Prekey]:
         """The secrets that initial messages may name, by prekey id."""
         return {

@@ -2,6 +2,8 @@
 
 Agreement rests on no clock (TOM-ROLES-030 to 034), but a slot, a date and the end of a lifetime do.  A single
 neighbour can't move this node's time, and a minority of them moves it no further than the rest stand apart.
+A reading that no other clock bears out changes nothing: with a single neighbour who says otherwise, or with
+none at all, nobody can tell which clock is wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ class NetworkClock:
     """ms: the most by which an honest clock may be wrong."""
     _offsets: dict[int, int] = field(factory=dict)
     _offset: int = 0
+    _known: bool = False
+    _agreed: bool = False
 
     @property
     def offset(self) -> int:
@@ -27,6 +31,16 @@ class NetworkClock:
     def off(self) -> bool:
         """Whether this node's own clock is further than EPS from network time (TOM-ROLES-130)."""
         return abs(self._offset) > self.eps
+
+    @property
+    def known(self) -> bool:
+        """Whether two clocks agreed at some time: the node has a raw network time (TOM-PURGE-008)."""
+        return self._known
+
+    @property
+    def disputed(self) -> bool:
+        """Whether clocks were measured, and no two agree."""
+        return bool(self._offsets) and not self._agreed
 
     def measure(self, link: int, offset: int, round_trip: int) -> None:
         """Take a neighbour's clock less this node's; one that took too long to say anything is dropped."""
@@ -40,7 +54,13 @@ class NetworkClock:
             self._settle()
 
     def _settle(self) -> None:
-        """The median with this node's own clock as one; of the two in the middle, the one nearer to it."""
+        """The median with this node's own clock as one; of the two in the middle, the one nearer to it.
+
+        It counts when another clock is within 2 EPS of it; else the offset stays.
+        """
         known = sorted([0, *self._offsets.values()])
         middle = len(known) // 2
-        self._offset = known[middle] if len(known) % 2 else min(known[middle - 1 : middle + 1], key=abs)
+        median = known[middle] if len(known) % 2 else min(known[middle - 1 : middle + 1], key=abs)
+        self._agreed = sum(abs(offset - median) <= 2 * self.eps for offset in known) > 1
+        if self._agreed:
+            self._offset, self._known = median, True

@@ -4,6 +4,7 @@ Theory of operation.  ``Node.step(input, now)`` takes one thing that happened an
 it, as a tuple of effects; it computes and never does I/O.  Each slice keeps its own part of the state and
 knows nothing of the others:
 
+* ``early``: what comes over links before the time is known;
 * ``neighbours``: links, and whom to dial;
 * ``directory``: other nodes' descriptors;
 * ``keyring``: this node's own descriptor and prekeys;
@@ -36,6 +37,7 @@ from tom_ref.crypto import Entropy, labelled, sha256
 from tom_ref.custody import Custody, Kept, first_ranks
 from tom_ref.directory import Directory
 from tom_ref.draft import Roles
+from tom_ref.early import EarlyInputs
 from tom_ref.effects import CloseLink, Effect, Event, Held, Progress, Table
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import (
@@ -90,7 +92,7 @@ from tom_ref.neighbours import Neighbours, in_order
 from tom_ref.netclock import NetworkClock
 from tom_ref.receiving import Receiving
 from tom_ref.relaying import Relaying
-from tom_ref.sending import Pending, Sending
+from tom_ref.sending import UNDATED, Pending, Sending
 from tom_ref.step import Step
 from tom_ref.term_frames import Conversation, ConversationEnd, Signal
 from tom_ref.timers import Timer, Timers
@@ -119,6 +121,9 @@ _ERASURES: Final = frozenset(
     }
 )
 """What is due is erased before anything else is done (TOM-PURGE-036)."""
+
+_WAIT_FOR_TIME: Final = _ERASURES | {Timer.PREKEY, Timer.SESSIONS, Timer.CONVERSATION, Timer.RETRY}
+"""What isn't done until a started node knows the time (TOM-PURGE-008, 009)."""
 
 _MAX_QUESTIONS: Final = 64
 """The most messages whose holders are being asked for at once."""
@@ -161,7 +166,10 @@ class Node:
             raise ValueError("a subnet id has 32 bytes")
         own_id, signing_key = identity.node_id, identity.signing_key
         self._subnet: Final = subnet
-        self._now = now
+        self._now = self._device = now
+        self._lead = 0
+        self._early: EarlyInputs | None = None
+        self._seeks = 0
         self._timers = Timers()
         self._neighbours = Neighbours(own_id, self._timers)
         self._directory = Directory(own_id)
@@ -191,7 +199,7 @@ class Node:
             outlet=outlet,
         )
         self._restore(records)
-        self._home.restored(now, abstain=restored_copy)
+        self._home.restored(self._now, abstain=restored_copy)
         self._clock = NetworkClock(self._timing.eps)
 
     def _restore(self, records: Iterable[tuple[Table, bytes, bytes]]) -> None:
@@ -223,7 +231,11 @@ class Node:
     def _restore_clock(self, _: bytes, value: bytes) -> None:
         if len(value) != 8:
             raise ProtocolError(Reason.BAD_VALUE, "a stored clock")
-        self._now = max(self._now, int.from_bytes(value, "big"))
+        # Until two clocks agree it goes on from here by the device's timer, whatever that one's date.
+        self._now = int.from_bytes(value, "big")
+        self._lead = self._now - self._device
+        self._early = EarlyInputs()
+        self._timers.hold(_WAIT_FOR_TIME)
 
     # --- what the driver reads ------------------------------------------------------------------------
 
@@ -269,12 +281,17 @@ class Node:
     @property
     def clock_offset(self) -> int:
         """What this node adds to its clock to have network time, in ms (TOM-ROLES-129)."""
-        return self._clock.offset
+        return self._clock.offset if self._early is None else self._lead
+
+    @property
+    def knows_time(self) -> bool:
+        """Whether it takes part with messages; after a start that waits for a link (TOM-PURGE-008)."""
+        return self._early is None
 
     def next_deadline(self) -> int | None:
         """When to call ``step(Wake(), now)`` at the latest, in ms; ``None`` when nothing is due."""
         deadline = self._timers.next_deadline() if self._unfinished is None else self._now
-        return None if deadline is None else deadline - self._clock.offset
+        return None if deadline is None else deadline - self.clock_offset
 
     # --- one step -------------------------------------------------------------------------------------
 
@@ -284,18 +301,20 @@ class Node:
         Inside, ``now`` is network time, which doesn't go back either (TOM-ROLES-129).  Raises
         ``CommandError`` for a command that can't be carried out, and nothing else.
         """
-        self._now = max(self._now, now + self._clock.offset)
+        self._device = now
+        self._now = max(self._now, now + self.clock_offset)
         # What was erased before a command that was refused is still to be carried out.
         step, self._unfinished = self._unfinished or Step(self._now), None
         step.now = self._now
         self._fire(step, self._timers.due_of(_ERASURES, step.now))
         try:
-            self._handlers[type(what)](self, step, what)
+            if self._early is None or not self._keep(step, self._early, what):
+                self._handlers[type(what)](self, step, what)
         except CommandError:
             self._unfinished = step if step.finish() else None
             raise
         self._fire(step, self._timers.due(step.now))
-        if step.writes and self._now > now:
+        if step.writes:
             step.put(Table.CLOCK, b"", self._now.to_bytes(8, "big"))
         return step.finish()
 
@@ -338,7 +357,8 @@ class Node:
         if self._home.roles is not None:
             self._alone_since = 0
         self._tend_mesh(step)
-        self._custody.start(step)
+        if self._early is None:
+            self._custody.start(step)
         self._try_waiting(step)
 
     def _say_again(self, step: Step) -> None:
@@ -432,11 +452,52 @@ class Node:
 
     def _clock_measured(self, step: Step, what: ClockMeasured) -> None:
         """A neighbour's clock was read: say so when this node's own is wrong (TOM-ROLES-129, 130)."""
-        was = self._clock.off
-        if self._neighbours.peer_of(what.link) is not None:
-            self._clock.measure(what.link, what.offset, what.round_trip)
+        early, was, disputed = self._early, self._clock.off, self._clock.disputed
+        if self._neighbours.peer_of(what.link) is None and (early is None or not early.holds(what.link)):
+            return
+        self._clock.measure(what.link, what.offset, what.round_trip)
         if self._clock.off and not was:
             step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
+        if early is not None and self._clock.known:
+            self._go_on(step, early)
+        elif early is not None and self._clock.disputed and not disputed:
+            step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-what.offset} ms, or the neighbour's")
+
+    # --- before the time is known -------------------------------------------------------------------------
+
+    def _keep(self, step: Step, early: EarlyInputs, what: Input) -> bool:
+        """Keep what comes over a link before the time is known (TOM-PURGE-049); ``False`` for all else."""
+        if isinstance(what, LinkUp):
+            if not early.opened(what):
+                self._close_early(step, what)
+        elif isinstance(what, FrameReceived) and early.holds(what.link):
+            if not early.received(what):
+                self._close_early(step, early.drop(what.link))
+        elif isinstance(what, LinkDown) and early.holds(what.link):
+            self._clock.forget(what.link)
+            self._neighbours.dial_failed(step, early.drop(what.link).descriptor.node_id)
+        else:
+            return False
+        return True
+
+    def _close_early(self, step: Step, link: LinkUp) -> None:
+        self._clock.forget(link.link)
+        step.emit(CloseLink(link.link, Reason.OVERLOADED.value))
+        self._neighbours.dial_failed(step, link.descriptor.node_id)
+
+    def _go_on(self, step: Step, early: EarlyInputs) -> None:
+        """Two clocks agree: erase what fell due (TOM-PURGE-037), then take up what waited."""
+        self._early = None
+        self._now = step.now = max(self._now, self._device + self._clock.offset)
+        self._timers.hold(frozenset())
+        self._fire(step, self._timers.due_of(_ERASURES, step.now))
+        self._sending.date(step)
+        self._custody.start(step)
+        for what in early.end():
+            self._handlers[type(what)](self, step, what)
+        self._keyring.redate()
+        self._renew_descriptor(step)
+        self._try_waiting(step)
 
     def _dial_failed(self, step: Step, what: DialFailed) -> None:
         self._neighbours.dial_failed(step, what.node_id)
@@ -666,7 +727,12 @@ class Node:
     def _send_message(self, step: Step, command: SendMessage) -> None:
         if self._custody.full:
             raise CommandError(Reason.OVERLOADED, "too many receipts are kept")
-        pending = self._sending.add(step, command)
+        if self._early is not None:
+            self._sending.add(step, command, UNDATED)
+            self._seeks = 0
+            self._timers.set(Timer.HAND_OVER, b"", step.now)
+            return
+        pending = self._sending.add(step, command, step.now)
         self._seal(step, pending)
         self._attempt(step, pending)
 
@@ -782,6 +848,9 @@ class Node:
 
     def _try_waiting(self, step: Step, _: bytes = b"") -> None:
         """Try own messages that nobody has, oldest first; what a link might not take waits."""
+        if self._early is not None:
+            self._seek_time(step)
+            return
         handed = 0
         for pending in self._sending.waiting(step.now):
             if handed >= constants.HAND_OVER_BURST:
@@ -790,6 +859,16 @@ class Node:
             self._attempt(step, pending)
             if pending.hop is not None:
                 handed += len(pending.content)
+
+    def _seek_time(self, step: Step) -> None:
+        """Dial for own messages that wait for the time, again and again: a link brings it."""
+        waiting = self._sending.all()
+        for pending in waiting:
+            self._dial_for(step, pending)
+        if waiting:
+            pause = min(constants.RETRY_FIRST << min(self._seeks, 16), constants.RETRY_MAX)
+            self._seeks += 1
+            self._timers.set(Timer.HAND_OVER, b"", step.now + pause)
 
     def _retry(self, step: Step, handle: int) -> None:
         pending = self._sending.get(handle)

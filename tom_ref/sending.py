@@ -6,6 +6,8 @@ and signed once; every further attempt sends the same bytes with a new first sta
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import define, field
 
 from tom_ref import codec, constants
@@ -26,6 +28,9 @@ from tom_ref.validate import (
     signed_header,
     signed_stamp,
 )
+
+UNDATED: Final = 0
+"""The ``created_at`` of a message that was taken before the node knew the time (TOM-PURGE-051)."""
 
 
 @define
@@ -111,7 +116,7 @@ class Sending:
         """A handle not used since the oldest stored message."""
         return self._last_handle + 1
 
-    def add(self, step: Step, command: SendMessage) -> Pending:
+    def add(self, step: Step, command: SendMessage, created_at: int) -> Pending:
         """Take a new message; raises ``CommandError`` and changes nothing when it can't be taken."""
         if len(command.recipient) != constants.KEY_BYTES or command.recipient == self.own_id:
             raise CommandError(Reason.BAD_VALUE, "the recipient must be another node's id")
@@ -129,7 +134,7 @@ class Sending:
             self._refused = True
             raise CommandError(Reason.OVERLOADED, "too many messages wait for a receipt")
         pending = Pending(
-            command.handle, command.recipient, step.now, command.ttl, command.route, command.content
+            command.handle, command.recipient, created_at, command.ttl, command.route, command.content
         )
         self._insert(pending)
         self.store(step, pending)
@@ -188,10 +193,22 @@ class Sending:
         self._pending[pending.handle] = pending
         self._last_handle = max(self._last_handle, pending.handle)
         self._bytes += len(pending.content)
+        if pending.created_at != UNDATED:
+            self._set_timers(pending)
+
+    def _set_timers(self, pending: Pending) -> None:
         self.timers.set(Timer.PENDING_ERASE, pending.key, pending.expires_at)
         self.timers.set(
             Timer.PENDING_EXPIRY, pending.key, retention_end(pending.created_at, pending.ttl, self.eps)
         )
+
+    def date(self, step: Step) -> None:
+        """The time is known: date what was taken before it was (TOM-PURGE-051)."""
+        for pending in self._pending.values():
+            if pending.created_at == UNDATED:
+                pending.created_at = step.now
+                self._set_timers(pending)
+                self.store(step, pending)
 
     def get(self, handle: int) -> Pending:
         """An own message that waits for a receipt; only such a message has a timer."""
@@ -202,9 +219,13 @@ class Sending:
         handle = self._by_message.get(message)
         return None if handle is None else self._pending[handle]
 
+    def all(self) -> list[Pending]:
+        """Every own message, oldest first."""
+        return list(self._pending.values())
+
     def waiting(self, now: int) -> list[Pending]:
         """Own messages that live and that no hop has at present, oldest first."""
-        return [p for p in self._pending.values() if p.hop is None and now < p.expires_at]
+        return [p for p in self._pending.values() if p.hop is None and p.created_at and now < p.expires_at]
 
     def waits_in(self, subnet: bytes) -> bool:
         """Whether a message that was written in a subnet has no receipt yet."""

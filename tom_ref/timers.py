@@ -65,23 +65,33 @@ class Timers:
         """Start with no deadline."""
         self._deadlines: dict[Entry, int] = {}
         self._heap: list[tuple[int, Entry]] = []
+        self._held: frozenset[Timer] = frozenset()
+
+    def hold(self, kinds: frozenset[Timer]) -> None:
+        """From now on nothing of these kinds is due; with no kinds, everything is again when its time is."""
+        self._held = kinds
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._heap = [(when, what) for what, when in self._deadlines.items() if what[0] not in self._held]
+        heapq.heapify(self._heap)
 
     def set(self, timer: Timer, key: bytes, deadline: int) -> None:
         """Set or move a deadline."""
         entry = (timer, key)
         if self._deadlines.get(entry) != deadline:
             self._deadlines[entry] = deadline
-            heapq.heappush(self._heap, (deadline, entry))
+            if timer not in self._held:
+                heapq.heappush(self._heap, (deadline, entry))
             if len(self._heap) > 64 + 2 * len(self._deadlines):
-                self._heap = [(when, what) for what, when in self._deadlines.items()]
-                heapq.heapify(self._heap)
+                self._rebuild()
 
     def cancel(self, timer: Timer, key: bytes) -> None:
         """Remove a deadline, if it is set."""
         self._deadlines.pop((timer, key), None)
 
     def next_deadline(self) -> int | None:
-        """The earliest deadline in ms, or ``None``."""
+        """The earliest deadline in ms of those that aren't held back, or ``None``."""
         while self._heap and self._deadlines.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

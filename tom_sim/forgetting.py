@@ -126,9 +126,9 @@ class Forgetting(Observer):
         disk = self._disk(host)
         if disk.last is not None and not host.group:
             self._nothing_due(host, disk, disk.last)
-        disk.last = host.node.purge_clock if isinstance(host.node, Whole) else self.reading(host)
+        disk.last = self.reading(host) if not isinstance(host.node, Whole) else host.node.purge_clock
         if effects and type(effects[0]) is Persist:
-            disk.readings.append(disk.last)
+            disk.readings.append(self.reading(host) if disk.last is None else disk.last)
 
     def crashed(self, host: Host) -> None:
         """What was not written is lost; what fell due meanwhile is erased at the start."""
@@ -271,9 +271,11 @@ class Forgetting(Observer):
     # --- time ---------------------------------------------------------------------------------------------
 
     def reading(self, host: Host) -> int:
-        """What a computer's purge clock reads; while it is off, its own clock."""
+        """What a computer's purge clock reads; while it is off or doesn't know the time, its own clock."""
         whole, time = host.node, self.world.time_of(host)
-        return max(whole.purge_clock, time + whole.node.clock_offset) if isinstance(whole, Whole) else time
+        if not isinstance(whole, Whole) or whole.purge_clock is None:
+            return time
+        return whole.time(time)
 
     def _watch(self, host: Host, letter: Letter, *, copy: bool) -> None:
         own = letter.header.expires_at if copy else letter.ends_at
@@ -282,7 +284,7 @@ class Forgetting(Observer):
         heapq.heappush(self._bounds, (bound, letter.message, host.index, copy))
 
     def _in_time(self) -> None:
-        """TtlBound, TraceBound: what is past its bound is nowhere, unless its computer is off."""
+        """TtlBound, TraceBound: what is past its bound is with nobody who is on and knows the time."""
         bounds, now = self._bounds, self.world.now
         while bounds and bounds[0][0] < now:
             _, message, index, copy = heapq.heappop(bounds)

@@ -57,10 +57,9 @@ class Idle(Simulation):
 
     def __init__(self, seed: int, nodes: int = 4) -> None:
         super().__init__(Setup(seed, nodes, faults=NONE, liars=0, timing=TIMING))
-        self.world.measures = True
         self.forgetting = Forgetting(self.world, TIMING.eps, self.genesis.record.custody)
         self.promises.listeners.append(self.forgetting)
-        self.promises.clock = self.traffic.clock = self.forgetting.reading
+        self.traffic.clock = self.forgetting.reading
 
     def month(self, days: int, progress: Callable[[float], None]) -> Month:
         """Play it through; raises :class:`PromiseError`."""

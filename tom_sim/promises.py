@@ -89,7 +89,7 @@ class Promises:
         self.listeners: list[Observer] = []
         self.trace: Trace | None = None
         self.clock: Callable[[Host], int] | None = None
-        """Reads a node's network time, where links measure clocks."""
+        """Reads what a node's slots go by, where that isn't its computer's clock."""
         self._views: dict[int, tuple[int, bytes]] = {}
         self._cast: dict[int, tuple[int, bytes, int]] = {}
         self._decoded: dict[bytes, object] = {}

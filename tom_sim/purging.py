@@ -140,10 +140,9 @@ class Purging(Simulation):
 
     def __init__(self, setup: PurgeSetup, progress: Callable[[float], None] = _nobody) -> None:
         super().__init__(setup, progress)
-        self.world.measures = True
         self.forgetting = Forgetting(self.world, setup.timing.eps, self.genesis.record.custody)
         self.promises.listeners.append(self.forgetting)
-        self.promises.clock = self.traffic.clock = self.forgetting.reading
+        self.traffic.clock = self.forgetting.reading
         self.away = 0
 
     # --- set-up -------------------------------------------------------------------------------------------

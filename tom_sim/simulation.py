@@ -195,6 +195,8 @@ class Simulation:
         )
         self.promises.world = self.world
         self.world.after_boot = self._introduce
+        self.world.measures = not setup.only_terms
+        self.promises.clock = self._role_time
         self.traffic = Traffic(self.world, self.streams.chance("traffic"), setup.timing.eps)
         self.promises.listeners.append(self.traffic)
         self.outcome = Outcome(setup, faults)
@@ -206,6 +208,11 @@ class Simulation:
         self._storms = self.streams.chance("storms")
         self._calm_since = 0
         self._choose_liars()
+
+    def _role_time(self, host: Host) -> int:
+        """What a node's slots go by."""
+        time = self.world.time_of(host)
+        return host.node.time(time) if isinstance(host.node, Whole) else time
 
     # --- set-up -------------------------------------------------------------------------------------------
 

@@ -40,9 +40,13 @@ class Whole:
         return b"" if term is None else term.present
 
     @property
-    def purge_clock(self) -> int:
-        """The highest reading of its network time, in ms."""
-        return self.node._now  # noqa: SLF001 - looked at, never changed
+    def purge_clock(self) -> int | None:
+        """The highest reading of its network time, in ms; ``None`` while it waits for one after a start."""
+        return self.node._now if self.node.knows_time else None  # noqa: SLF001 - looked at, never changed
+
+    def time(self, device: int) -> int:
+        """What its roles go by while its computer's clock says ``device``, in ms."""
+        return max(self.node._now, device + self.node.clock_offset)  # noqa: SLF001 - looked at, never changed
 
     def view(self) -> View | None:
         """What it holds; ``None`` outside of any subnet."""

@@ -25,7 +25,7 @@ from tom_ref.effects import Change, CloseLink, Dial, Effect, Persist, SendFrame
 from tom_ref.frames import Address, Transport
 from tom_ref.identity import Identity
 from tom_ref.inputs import ClockMeasured, DialFailed, FrameReceived, Input, LinkDown, LinkUp, Start, Wake
-from tom_ref.link import Link, LinkClosed, LinkFrame, LinkOpened
+from tom_ref.link import Link, LinkClosed, LinkFrame, LinkMeasured, LinkOpened
 from tom_sim.clocks import Clock
 from tom_sim.faults import Faults
 from tom_sim.streams import Streams
@@ -608,8 +608,12 @@ class World:
                 case LinkOpened():
                     channel.opened = True
                     self.feed(channel.host, LinkUp(channel.number, event.descriptor, link.initiated))
+                    if self.measures and channel.alive:
+                        link.ping()
                 case LinkFrame():
                     self._arrive(channel, event.frame)
+                case LinkMeasured():
+                    self.feed(channel.host, ClockMeasured(channel.number, event.offset, event.round_trip))
                 case LinkClosed():
                     self._ended(channel, event.reason)
                 case _:

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from tom_ref.constants import MAX_PENDING_BYTES, SEND_QUEUE_CAP
+from tom_ref.constants import EPS, MAX_PENDING_BYTES, SEND_QUEUE_CAP
 from tom_ref.drivers.runner import Runner
 from tom_ref.frames import Descriptor
 from tom_ref.inputs import ClockMeasured, FrameReceived, LinkCongested, LinkDown, LinkUp, LinkWritable
@@ -185,6 +185,8 @@ class Connection:
             case LinkMeasured():
                 assert self._number is not None
                 self._runner.feed(ClockMeasured(self._number, event.offset, event.round_trip))
+                if event.round_trip > 2 * EPS:
+                    self._link.ping()  # It says nothing about the clock; the next one may (TOM-PURGE-053).
 
     def _announce_end(self, reason: str) -> None:
         number, self._number = self._number, None

@@ -639,6 +639,8 @@ class Simulation:
                 case LinkMeasured():
                     measured = ClockMeasured(channel.number, event.offset, event.round_trip)
                     self._feed(channel.host, measured)
+                    if event.round_trip > 2 * EPS:
+                        link.ping()  # TOM-PURGE-053
                 case LinkClosed():
                     self._ended(channel, event.reason)
                 case _:
