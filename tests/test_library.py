@@ -35,7 +35,17 @@ from tom_ref.drivers.errors import (
 )
 from tom_ref.drivers.library import OpenNode, open_node
 from tom_ref.drivers.store import Store
-from tom_ref.effects import Deliver, DeliveryState, Effect, Event, Progress, Report
+from tom_ref.effects import (
+    Change,
+    Deliver,
+    DeliveryState,
+    Effect,
+    Event,
+    Persist,
+    Progress,
+    Report,
+    Table,
+)
 from tom_ref.errors import ProtocolError, Reason
 from tom_ref.frames import Receipt
 from tom_ref.identity import Identity
@@ -430,12 +440,14 @@ async def test_a_clock_far_behind_the_last_run_is_refused_until_it_is_trusted(tm
         now = node._runner.now()
         node_id = node.node_id
     with Store(tmp_path / "a.tom-store", node_id) as store:
-        store.apply([], now + 3_600_000)
+        ahead = now + 3_600_000
+        store.apply([Persist((Change(Table.CLOCK, b"", ahead.to_bytes(8, "big")),))], ahead)
     with pytest.raises(ClockError, match="Set the clock right"):
         async with open_node(tmp_path / "a.tom"):
             pass
     async with open_node(tmp_path / "a.tom", trust_clock=True) as node:
         assert node._runner.now() < now + 60_000
+        assert node._runner.node.knows_time, "nor does it go on from what it wrote at the wrong time"
     async with open_node(tmp_path / "a.tom"):
         pass
 

@@ -8,9 +8,10 @@ from tests.homes import FAST, Homes, answers
 from tests.network import START, Network
 from tests.test_spec_purge import TTL, home, kept_copy, traces
 from tom_ref import codec, constants
-from tom_ref.effects import CloseLink, Deliver, DeliveryState, Event, Persist, SendFrame, Table
+from tom_ref.effects import CloseLink, Deliver, DeliveryState, Event, Persist, Report, SendFrame, Table
 from tom_ref.frames import (
     Address,
+    DescriptorAnswer,
     Envelope,
     HoldingAnswer,
     HoldingQuery,
@@ -49,6 +50,11 @@ def shown_once() -> tuple[Homes, Envelope, bytes]:
     return net, envelope, message
 
 
+def knows(net: Network, name: str) -> bool:
+    """Whether a node knows the time."""
+    return net[name].node.knows_time
+
+
 def on_its_way(net: Homes) -> Envelope:
     """A message that A hands to B, which hasn't come there."""
     handle = net["A"].node.next_handle
@@ -83,15 +89,15 @@ def test_a_clock_that_is_wrong_at_a_start_makes_nobody_forget_or_show_twice(wron
     offer = FrameReceived(net.opened("B", "A"), codec.encode_frame(envelope))
     assert net.do("B", offer) == ()
     disputed = net.do("B", ClockMeasured(offer.link, -wrong, 4))
-    assert [report.event for report in net["B"].of(type(disputed[0]))][-1] is Event.CLOCK_OFF  # type: ignore[arg-type]
+    assert [effect.event for effect in disputed if isinstance(effect, Report)] == [Event.CLOCK_OFF]
     assert not any(isinstance(effect, (SendFrame, Deliver, Persist)) for effect in disputed)
     assert net.do("B", Wake()) == ()
-    assert not net["B"].node.knows_time
+    assert not knows(net, "B")
     assert (Table.SEEN, message) in net["B"].disk
     link = net.opened("B", "C")
     net.queue.clear()
     known = net.do("B", ClockMeasured(link, -wrong, 4))
-    assert net["B"].node.knows_time
+    assert knows(net, "B")
     assert [frame for frame in answers(known) if isinstance(frame, Receipt)]
     assert not any(isinstance(effect, Deliver) for effect in known)
     assert (Table.SEEN, message) in net["B"].disk
@@ -107,7 +113,7 @@ def test_without_a_written_reading_the_clock_of_the_device_decides() -> None:
     net, _, message = shown_once()
     del net["B"].disk[Table.CLOCK, b""]
     again(net, "B", YEAR)
-    assert net["B"].node.knows_time
+    assert knows(net, "B")
     assert (Table.SEEN, message) not in net["B"].disk
 
 
@@ -199,6 +205,19 @@ def test_the_age_is_judged_when_a_message_is_written() -> None:
         assert ((Table.SEEN, message) in net["B"].disk) == (code is None)
 
 
+def test_a_descriptor_of_the_start_is_dated_anew() -> None:
+    """TOM-PURGE-054: neighbours would hold one of before the start for the newer one."""
+    net = home("A", "B", "C")
+    again(net, "B", YEAR, away=60_000)
+    written = net["B"].node.descriptor.created_at
+    assert written < net.now
+    for name in "AC":
+        net.connect("B", name)
+    assert abs(net["B"].node.descriptor.created_at - net.now) <= FAST.eps
+    told = [frame for frame in answers(tuple(net["B"].effects)) if isinstance(frame, DescriptorAnswer)]
+    assert told[-1].descriptor == net["B"].node.descriptor
+
+
 def test_two_nodes_that_start_together_do_not_wait_for_each_other() -> None:
     """TOM-PURGE-049, 053: links measure clocks by themselves."""
     net = home("A", "B")
@@ -210,10 +229,10 @@ def test_two_nodes_that_start_together_do_not_wait_for_each_other() -> None:
     net.dialled.clear()
     handle = net["A"].node.next_handle
     net.do("A", SendMessage(handle, net["B"].id, b"both", TTL))
-    assert not net["A"].node.knows_time
+    assert not knows(net, "A")
     net.connect("A", "B")
     net.run()
-    assert all(net[name].node.knows_time for name in "AB")
+    assert all(knows(net, name) for name in "AB")
     assert net.states("A", handle)[-1] is S.DELIVERED
 
 
@@ -227,7 +246,7 @@ def test_who_is_alone_goes_on_with_its_terms() -> None:
         net.now += FAST.slot_ms
         net.do("A", Wake())
     assert net.term("A") > term
-    assert not net["A"].node.knows_time
+    assert not knows(net, "A")
     assert net.record("A").start < net.now
 
 

@@ -486,7 +486,7 @@ class Node:
         self._neighbours.dial_failed(step, link.descriptor.node_id)
 
     def _go_on(self, step: Step, early: EarlyInputs) -> None:
-        """Two clocks agree: erase what fell due (TOM-PURGE-037), then take up what waited."""
+        """Two clocks agree: erase what fell due, then take up what waited (TOM-PURGE-037, 049, 051, 054)."""
         self._early = None
         self._now = step.now = max(self._now, self._device + self._clock.offset)
         self._timers.hold(frozenset())

@@ -40,6 +40,7 @@ from tom_ref.frames import (
 from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
+    ClockMeasured,
     CommandError,
     DialFailed,
     FrameReceived,
@@ -56,6 +57,7 @@ from tom_ref.validate import message_id, signed_header, signed_receipt, signed_s
 
 TTL: Final = 60_000
 EPS2: Final = 2 * constants.EPS
+YEAR: Final = 365 * 86_400_000
 
 
 class Stage:
@@ -155,13 +157,20 @@ class Stage:
         self.do(self.port, Start())
 
     def link(self, one: str, other: str) -> int:
-        """Join two nodes."""
+        """Join two nodes; each reads the other's clock, as every link does right after it opened."""
+        link = self.open(one, other)
+        for name in (one, other):
+            self.do(name, ClockMeasured(link, 0, 4))
+        self.run()
+        return link
+
+    def open(self, one: str, other: str) -> int:
+        """Join two nodes, before any clock is read."""
         self._links += 1
         link = self._links
         self.wires[link] = (one, other)
         for name, peer in ((one, other), (other, one)):
             self.do(name, LinkUp(link, self.held[peer].node.descriptor, initiated=name == one))
-        self.run()
         return link
 
     def cut(self, link: int) -> None:
@@ -505,6 +514,65 @@ def _erased_at_start(stage: Stage) -> None:
     stage.now += TTL + EPS2
     stage.restart()
     stage.link("A", "B")
+    stage.inspect()
+
+
+@_scene(
+    "what comes over a link before the time is known is taken up when it is",
+    "B",
+    "TOM-PURGE-008",
+    "TOM-PURGE-049",
+    "TOM-PURGE-054",
+)
+def _taken_up(stage: Stage) -> None:
+    stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.restart()
+    link = stage.open("A", "B")
+    stage.inject(link, envelope)
+    stage.do("B", ClockMeasured(link, 0, 4))
+    stage.inspect()
+
+
+@_scene(
+    "nothing is judged by time while the only neighbour contradicts the clock of a node that started",
+    "B",
+    "TOM-PURGE-008",
+    "TOM-PURGE-009",
+    "TOM-PURGE-049",
+    "TOM-PURGE-052",
+    pair="node-taken-up",
+)
+def _contradicted(stage: Stage) -> None:
+    stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.now += YEAR
+    stage.restart()
+    link = stage.open("A", "B")
+    stage.inject(link, envelope)
+    stage.do("B", ClockMeasured(link, -YEAR, 4))
+    stage.do("B", Wake())
+    stage.inspect()
+
+
+@_scene(
+    "what is sent before the time is known waits, and goes out with its date",
+    "A",
+    "TOM-PURGE-051",
+)
+def _sent_before(stage: Stage) -> None:
+    stage.cut(stage.link("A", "B"))
+    stage.restart()
+    link = stage.open("A", "B")
+    stage.now += TTL
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.inspect()
+    stage.now += TTL
+    stage.do("A", ClockMeasured(link, 0, 4))
+    stage.do("B", ClockMeasured(link, 0, 4))
+    stage.run()
     stage.inspect()
 
 
@@ -894,6 +962,7 @@ def _not_erased_at_start(stage: Stage) -> None:
     stage.run()
     stage.now += TTL + EPS2 - 1
     stage.restart()
+    stage.link("A", "B")
     stage.inspect()
 
 

@@ -196,10 +196,19 @@ class Store:
         self._residue = False
 
     def reset_time(self, now: int) -> None:
-        """Begin anew at ``now``, after a time that was wrong.  Raises :class:`StoreError`."""
+        """Begin anew at ``now``, after a time that was wrong, without the node's own reading of its clock.
+
+        Raises :class:`StoreError`.
+        """
+        execute = self._database.execute
         try:
-            self._database.execute("UPDATE about SET last_time = ?", (now,))
+            execute("BEGIN IMMEDIATE")
+            execute("UPDATE about SET last_time = ?", (now,))
+            execute("DELETE FROM records WHERE kind = ?", (Table.CLOCK.value,))
+            execute("COMMIT")
         except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                execute("ROLLBACK")
             raise self._translated(error) from error
         self.last_time = now
 

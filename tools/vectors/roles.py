@@ -1461,6 +1461,16 @@ def _clock() -> Content:
         ("one that took longer doesn't", measured((1, 90, 10_001), (2, 90, 10_001))),
         ("a link measured anew", measured((1, 90, 20), (2, 80, 20), (1, 40, 20))),
         ("links that went", measured((1, 90, 20), (2, 80, 20), (2, 0, None), (7, 0, None))),
+        (
+            "one of two went, and its own clock disagrees with the other: the offset stays",
+            measured((1, 300_000, 20), (2, 300_000, 20), (2, 0, None)),
+        ),
+        (
+            "all went: the offset stays",
+            measured((1, 300_000, 20), (2, 300_000, 20), (2, 0, None), (1, 0, None)),
+        ),
+        ("a median borne out from 2 EPS away", measured((1, 300_000, 20), (2, 310_000, 20))),
+        ("a median that is not", measured((1, 300_000, 20), (2, 310_001, 20))),
     ):
         book.good(rules(129, 130), about, given)
     return book.file()
