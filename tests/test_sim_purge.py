@@ -16,6 +16,7 @@ from tests.cli_process import tom_here
 from tom_ref import custody, receiving, sending
 from tom_ref.custody import Custody
 from tom_ref.drivers.store import Store
+from tom_ref.early import EarlyInputs
 from tom_ref.effects import Change, DeliveryState, Persist, Progress, Table
 from tom_ref.frames import Header, Receipt
 from tom_ref.home import Home
@@ -28,6 +29,7 @@ from tom_sim.idle import SETTLED, Idle, idle
 from tom_sim.promises import PromiseError
 from tom_sim.purging import DAY, PurgeSetup, Purging, coarse, play, run_one
 from tom_sim.simulation import FOUNDED, HOUR, BrokenPromiseError
+from tom_sim.whole import Whole
 
 pytestmark = pytest.mark.slow
 
@@ -181,6 +183,13 @@ def test_what_is_held_longer_than_true_time_allows(day: Callable[[PurgeSetup, in
     letters = purging.forgetting.letters.values()
     assert any(one.copies for one in letters)
     assert any(one.tombs for one in letters)
+    for host in purging.world.hosts:
+        purging.world.boot(host)
+    keepers = {index for one in letters for index in one.copies}
+    while not any(
+        isinstance(node := purging.world.hosts[k].node, Whole) and node.purge_clock for k in keepers
+    ):
+        purging.world.run(purging.world.now + 1)
     purging.world.now += DAY
     found = set()
     for _ in range(200):
@@ -294,6 +303,13 @@ def test_a_day_that_is_not_over(day: Callable[[PurgeSetup, int], Purging]) -> No
 def test_a_final_state_that_is_said_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """TOM-PURGE-005: SaidOnce; the first counterexample of this simulation, kept."""
     monkeypatch.setattr(Sending, "say_again", lambda self: sorted(self._verdicts.items()))
+    go_on = Node._go_on
+
+    def say_more(self: Node, step: Step, early: EarlyInputs) -> None:
+        go_on(self, step, early)
+        self._say_again(step)
+
+    monkeypatch.setattr(Node, "_go_on", say_more)
     assert broken(PurgeSetup(1, faults=CALM)) == "SaidOnce"
 
 
