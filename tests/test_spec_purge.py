@@ -947,3 +947,26 @@ def test_a_copy_is_handed_to_nobody_twice_and_to_a_bounded_number(monkeypatch: p
     for _ in range(2):
         pending_node._sending.kept_by(step, pending, net["C"].id)
     assert (pending.hop, pending.custodians) == (None, (net["C"].id,))
+
+
+def test_evidence_of_a_term_that_does_not_end_goes_with_the_messages_retention() -> None:
+    """TOM-PURGE-055: without a quorum no record closes the term, and still nobody keeps the message's id."""
+    net = home()
+    net.send("A", "B", b"over a relay", ttl=3_000)
+    net.run()
+    assert held_deliveries(net, "A")
+    term = net.record("A")
+    for name in "CDE":
+        net.stop(name)
+    net.pass_time(3_000 + 2 * FAST.eps - FAST.slot_ms)
+    assert held_deliveries(net, "A")
+    net.pass_time(2 * FAST.slot_ms)
+    assert net.record("A") == term, "two of five close no term"
+    assert not held_deliveries(net, "A")
+
+
+def held_deliveries(net: Homes, name: str) -> set[bytes]:
+    """Of which messages a node would propose the evidence."""
+    held = net[name].node.home._now
+    assert held is not None
+    return {*held.deliveries}

@@ -147,6 +147,12 @@ class _Term:
         """The present record."""
         return self.term.record
 
+    def forget_deliveries(self, expired: int) -> None:
+        """Let go of the evidence of messages whose lifetime was over at ``expired`` ms (TOM-PURGE-055)."""
+        for message, delivery in list(self.deliveries.items()):
+            if delivery.receipt.created_at + delivery.receipt.ttl <= expired:
+                del self.deliveries[message]
+
 
 class Home:
     """One node's home subnet, or the way there."""
@@ -494,6 +500,7 @@ class Home:
         held = self._now
         assert held is not None, "a record has slots"
         slot = held.term.slot(step.now)
+        held.forget_deliveries(step.now - 2 * self._timing.eps)
         self._carry_out(step, held.term.tick(step.now), None, b"")
         if self._now is held and slot > 0 and slot % _STALLED_SLOTS == 0:
             for peer in self._outlet.linked():
