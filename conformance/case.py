@@ -7,19 +7,26 @@ In what is expected, an object with one of these names stands for a rule instead
 ``{"$absent": true}``    the member must not be there
 ``{"$unordered": [...]}`` a list with these items in any order
 ``{"$effects": [...], "$undialled": [...]}``  the effects of a step in any order; dials and questions for
-                         descriptors, which a port makes as it likes, aside, but for dials of these nodes
+                         descriptors, which a port makes as it likes, aside, but for dials of these nodes;
+                         with ``"$sought": [...]`` nodes that were dialled since the last step that has it
 ``{"$opens_as": {...}}`` a ciphertext that the runner opens with ``tom_ref``: ``key``, ``nonce``,
                          ``associated`` and the ``plaintext`` it must hold, as hex
+``{"$block": {...}}``    a frame with a block that the port proposes itself, with evidence of its choice:
+                         ``present`` (the record), ``slot`` and ``parent`` (a block header, or empty)
+``{"$vote": {...}}``     the port's vote for its own block of ``slot`` over ``present``
+``{"$worked": {...}}``   an envelope or a join like ``frame`` but for its nonce, which shows ``bits``
+                         zero bits
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import field, frozen
 
+from conformance.proposed import block_fault, vote_fault, work_fault
 from conformance.protocol import Kind, Reply
 from tom_ref.crypto import open_sealed
 from tom_ref.errors import ProtocolError
@@ -111,6 +118,16 @@ PROFILES: Final[Mapping[str, frozenset[int]]] = {
 }
 
 
+_FRAMES: Final[Mapping[str, Callable[[Mapping[str, Any], Any, dict[str, Any]], str]]] = {
+    "$block": block_fault,
+    "$vote": vote_fault,
+    "$worked": work_fault,
+}
+"""What a port sends in bytes of its own choice, by the name of the rule that stands for it."""
+_DIALLED: Final = "$dialled"
+"""The name by which the nodes are bound that were dialled since ``$sought`` was looked at last."""
+
+
 def compare(expect: Expect, reply: Reply, bound: dict[str, Any]) -> list[str]:
     """Where a reply differs from what was expected, one line each; empty when it is right."""
     if reply.kind is not expect.kind:
@@ -150,7 +167,11 @@ def _match(expected: Any, actual: Any, path: str, bound: dict[str, Any], faults:
         if name == "$opens_as":
             _match_sealed(argument, actual, path, faults)
             return
-    if isinstance(expected, Mapping) and expected.keys() == {"$effects", "$undialled"}:
+        if name in _FRAMES:
+            fault = _FRAMES[name](argument, actual, bound)
+            faults.extend([f"{path}: {fault}"] if fault else [])
+            return
+    if isinstance(expected, Mapping) and expected.keys() >= {"$effects", "$undialled"}:
         _match_effects(expected, actual, path, bound, faults)
     elif isinstance(expected, Mapping):
         _match_object(expected, actual, path, bound, faults)
@@ -175,6 +196,11 @@ def _match_effects(
     faults.extend(
         f"{path}: dials {node}, to which it has a link" for node in expected["$undialled"] if node in dialled
     )
+    sought = bound[_DIALLED] = bound.get(_DIALLED, frozenset()) | dialled
+    if "$sought" in expected:
+        bound[_DIALLED] = frozenset()
+        missing = [node for node in expected["$sought"] if node not in sought]
+        faults.extend(f"{path}: has not dialled {node}" for node in missing)
 
 
 def _free(effect: Any) -> bool:

@@ -14,7 +14,20 @@ from attrs import frozen
 
 from conformance.case import LEVELS, Case, Polarity
 from conformance.protocol import Kind
-from conformance.sources import blocks, hand, kept, nodes, subnets, sweeps, traces, vectors
+from conformance.sources import (
+    blocks,
+    chains,
+    forks,
+    hand,
+    kept,
+    nodes,
+    subnets,
+    sweeps,
+    talks,
+    terms,
+    traces,
+    vectors,
+)
 from conformance.sources.sweeps import SuiteError
 from tom_ref.errors import Reason
 
@@ -56,6 +69,10 @@ def suite(seed: str) -> tuple[Case, ...]:
             *blocks.cases(seed),
             *nodes.cases(seed),
             *subnets.cases(seed),
+            *terms.cases(seed),
+            *forks.cases(seed),
+            *talks.cases(seed),
+            *chains.cases(seed),
             *traces.cases(seed),
             *kept.cases(),
         )

@@ -16,7 +16,7 @@ from tom_ref.crypto import Secret32
 from tom_ref.identity import Identity
 from tom_ref.node import subnet_id
 from tom_ref.validate import check_envelope, check_receipt, message_id
-from tools.vectors import delivery, link, linkscript, session
+from tools.vectors import delivery, link, linkflow, linkscript, session
 
 Computation = Callable[[Any], dict[str, Any]]
 unhex: Final = bytes.fromhex
@@ -170,6 +170,7 @@ COMPUTATIONS: Final[dict[str, Computation]] = {
     "link-clock": link.clock,
     "link-choice": link.choice,
     "link-script": linkscript.script,
+    "link-flow": linkflow.flow,
     "x3dh-initiator": session.x3dh_initiator,
     "x3dh-responder": session.x3dh_responder,
     "session-id": session.session_id,

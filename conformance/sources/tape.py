@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from conformance.adapters.nodes import Held, inspected
 from conformance.case import Step, ok, reject
 from conformance.plain import plain
+from conformance.proposed import loosened, relies_on_own
 from tom_ref.effects import Effect
 from tom_ref.inputs import CommandError
 
@@ -29,6 +31,10 @@ def judged(made: dict[str, Any], linked: tuple[str, ...] = ()) -> dict[str, Any]
     }
 
 
+class DependentError(Exception):
+    """A script in which the port's own block is notarized can't be told another port."""
+
+
 class Tape:
     """The steps of the nodes under test, each by a name of the script's."""
 
@@ -48,13 +54,27 @@ class Tape:
         """One input of it; raises ``CommandError`` when the command is refused, which is taken down, too."""
         given = {"h": {"$ref": self._handles[name]}, "input": plain(what), "now": now}
         linked = tuple(sorted(peer.hex() for peer in held.node.linked))
+        before = held.node.home.term
         try:
             effects = held.taken(what, now)
         except CommandError as error:
             self.steps.append(Step("node.step", given, reject(error.reason.value)))
             raise
-        self.steps.append(Step("node.step", given, ok(judged(held.told(effects), linked))))
+        expected = judged(held.told(effects), linked)
+        terms = [term for term in (before, held.node.home.term) if term is not None]
+        own = held.node.node_id
+        if any(relies_on_own(term, own) for term in terms):
+            raise DependentError("what follows depends on the evidence in a block of the port's")
+        listed = expected["effects"]["$effects"]
+        expected["effects"]["$effects"] = [
+            loosened(effect, own, terms, held.node.home.own_work()) for effect in listed
+        ]
+        self.steps.append(Step("node.step", given, ok(expected)))
         return effects
+
+    def sought(self, nodes: Iterable[bytes]) -> None:
+        """By the last step these nodes were dialled; what was dialled before counts no more."""
+        self.steps[-1].expect.value["effects"]["$sought"] = sorted(node.hex() for node in nodes)
 
     def inspect(self, name: str, held: Held) -> dict[str, Any]:
         """Look at it."""

@@ -26,6 +26,9 @@ UNDONE: Final[Mapping[str, str]] = {
     "link-choice-0005": "link-choice-0006",
     "link-choice-0016": "link-choice-0018",
     "link-choice-0017": "link-choice-0018",
+    # not begun beyond the window
+    "link-flow-0002": "link-flow-0001",
+    "link-flow-0004": "link-flow-0003",
     # what follows a CLOSE is nothing
     "link-records-0013": "link-records-0012",
     "link-clock-0006": "link-clock-0002",
@@ -105,6 +108,11 @@ ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     "roles-route-0004": ("ROLES-145",),
     "roles-route-0003": ("ROLES-145",),
     "roles-child-0001": ("VITALS-008",),
+    "roles-child-0023": ("VITALS-008",),
+    "roles-child-0024": ("VITALS-008",),
+    "roles-streamlet-0001": ("ROLES-071",),
+    "roles-streamlet-0002": ("ROLES-027",),
+    "roles-streamlet-0003": ("ROLES-071",),
     "roles-newcomer-0003": ("ROLES-149",),
     "balance-work-0002": ("BALANCE-009", "BALANCE-010"),
     "balance-work-0006": ("BALANCE-009", "BALANCE-010"),

@@ -35,7 +35,7 @@ from tom_ref.frames import (
     UnknownRecord,
     Window,
 )
-from tom_ref.handshake import MAX_NONCE, CipherState, Handshake
+from tom_ref.handshake import MAX_NONCE, CipherState, Handshake, TransportKeys
 from tom_ref.identity import Identity
 from tom_ref.link import (
     PROLOGUE_LABEL,
@@ -159,23 +159,28 @@ def open_sealed(inputs: Values) -> Content:
     return {"messages": messages}
 
 
-def records(inputs: Values) -> Content:
-    """What a link that has just opened makes of the plaintexts of transport messages."""
+def opened(now: int) -> tuple[Link, TransportKeys]:
+    """Bob's link, just opened, and Alice's keys for it; messages are kept apart."""
     link = Link.responder(
         static=BOB.static,
         descriptor=codec.encode_descriptor(BOB.descriptor),
         binding=b"",
         entropy=lambda _purpose, size: BOB.ephemeral[:size],
-        now=inputs["now"],
+        now=now,
         framing=Framing.MESSAGES,
     )
     peer = _noise(ALICE, initiator=True)
-    link.receive_data(peer.write_message(), inputs["now"])
+    link.receive_data(peer.write_message(), now)
     assert link.next_event() is None
-    peer.read_message(link.data_to_send(inputs["now"]))
-    link.receive_data(peer.write_message(_payload(ALICE.descriptor)), inputs["now"])
+    peer.read_message(link.data_to_send(now))
+    link.receive_data(peer.write_message(_payload(ALICE.descriptor)), now)
     assert isinstance(link.next_event(), LinkOpened)
-    keys = peer.finish()
+    return link, peer.finish()
+
+
+def records(inputs: Values) -> Content:
+    """What a link that has just opened makes of the plaintexts of transport messages."""
+    link, keys = opened(inputs["now"])
     frames = []
     pongs: list[str] = []
     closed = ""

@@ -34,6 +34,7 @@ from tom_ref.term_frames import (
     RecordAnswer,
     RecordQuery,
     TermRecord,
+    Vitals,
 )
 from tools.vectors import Content, _roles, case, refusal, vector_file
 from tools.vectors._roles import START, Given, Subnet, at, founded, frame, identity
@@ -1290,6 +1291,8 @@ def _children() -> Content:
     elsewhere = (move(three[0], over=b"r" * 32), *[one for one in made.moves if one.node != founder.node_id])
     elsewhere = tuple(sorted(elsewhere, key=lambda one: one.node))
     bad((89,), "a move over another record", evolve(made, moves=elsewhere), Reason.WRONG_TERM)
+    bad((101,), "its fork isn't counted", child(three, three, vitals=Vitals()))
+    bad((101,), "a report that nobody made", child(three, three, vitals=Vitals(reports=1, forks=1)))
     return book.file()
 
 
