@@ -15,6 +15,8 @@ SETUP := $(VENV)/.installed
 PYTHON := $(PY)
 # How long the bounded fuzz run takes, in seconds.
 FUZZ_SECONDS ?= 60
+# What `make chaos` passes on to `python -m tests.chaos`.
+CHAOS ?=
 # The extras that the lock file pins.
 LOCK_EXTRAS := --extra test --extra fuzz --extra bench --extra docs --extra sim
 
@@ -92,6 +94,10 @@ fuzz: $(SETUP) ## Fuzz every parser (FUZZ_SECONDS=60)
 .PHONY: bench
 bench: $(SETUP) ## Measure the codec, the cryptography and the links
 	@$(PY) bench/run.py
+
+.PHONY: chaos
+chaos: $(SETUP) ## Kill many of 16 real nodes at once (CHAOS="--lost 50 --seed 2"); four minutes
+	@$(PY) -m tests.chaos $(CHAOS)
 
 .PHONY: conformance
 conformance: $(SETUP) ## Hold the reference to the conformance suite, and the suite to what is broken

@@ -94,6 +94,16 @@ def test_wrong_usage_says_where_help_is() -> None:
     refused(tom_here("inspect", "00", "--as", "nothing"), 2, "nothing", "tom inspect --help")
 
 
+@pytest.mark.parametrize(
+    "slot", [("--slot", "300"), ("--fast", "--slot", "59"), ("--fast", "--slot", "60001")]
+)
+def test_slots_of_other_lengths_are_for_fast_networks(tmp_path: Path, slot: tuple[str, ...]) -> None:
+    """TOM-ROLES-118: and nothing is made before that is said."""
+    path = tmp_path / "never-made.tom"
+    refused(tom_here("node", *slot, "--identity", path), 2, "--slot", "60 to 60000")
+    assert not path.exists()
+
+
 def test_version_from_the_installed_package(tmp_path: Path) -> None:
     """From a wheel, unpacked elsewhere: nothing of the source tree is needed."""
     subprocess.run(

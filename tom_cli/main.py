@@ -143,6 +143,13 @@ Fast = Annotated[
         negative=(),
     ),
 ]
+Slot = Annotated[
+    int | None,
+    Parameter(
+        help="With --fast: the length of a slot in ms, 60 to 60000; a term has eight. All nodes of a network "
+        "need the same. Default: 300"
+    ),
+]
 Listen = Annotated[
     str, Parameter(help="host:port to listen at; port 0 takes any free one. Default: 127.0.0.1:7700")
 ]
@@ -331,6 +338,7 @@ def node(
     relay: Relays = (),
     metrics: Metrics = None,
     fast: Fast = False,
+    slot: Slot = None,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
@@ -340,9 +348,17 @@ def node(
     invite). Nobody says who relays: the network drafts its relays. An identity
     that doesn't exist yet is made.
     """
+    timing = _timing(fast=fast, slot=slot)
     path, words = _identity_or_new(identity, ask=passphrase_)
     return _run_node(
-        path, words, listen=listen, announce=announce, relay=relay, metrics=metrics, fast=fast, json_=json_
+        path,
+        words,
+        listen=listen,
+        announce=announce,
+        relay=relay,
+        metrics=metrics,
+        timing=timing,
+        json_=json_,
     )
 
 
@@ -362,6 +378,7 @@ def join(
     identity: IdentityPath = None,
     metrics: Metrics = None,
     fast: Fast = False,
+    slot: Slot = None,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
@@ -375,6 +392,7 @@ def join(
     invitation
         The text tom:… that tom invite made; - reads it from standard input.
     """
+    timing = _timing(fast=fast, slot=slot)
     text = sys.stdin.read(MAX_INVITATION_TEXT) if invitation == "-" else invitation
     path, words = _identity_or_new(identity, ask=passphrase_)
     return _run_node(
@@ -384,7 +402,7 @@ def join(
         announce=announce,
         invitation=text,
         metrics=metrics,
-        fast=fast,
+        timing=timing,
         json_=json_,
     )
 
@@ -398,7 +416,7 @@ def _run_node(
     relay: tuple[str, ...] = (),
     invitation: str | None = None,
     metrics: str | None = None,
-    fast: bool,
+    timing: Timing | None,
     json_: bool,
 ) -> int:
     place = parse_host_port(listen)
@@ -415,7 +433,7 @@ def _run_node(
             relays=relay,
             join=invitation,
             found=invitation is None,
-            timing=_timing(fast=fast),
+            timing=timing,
             control=True,
         ) as opened:
             if json_:
@@ -455,8 +473,14 @@ async def _serve_metrics(
         out().print(f"Figures for Prometheus: {' '.join(urls)}", style="dim", soft_wrap=True)
 
 
-def _timing(*, fast: bool) -> Timing | None:
-    return Timing.fast() if fast else None
+def _timing(*, fast: bool, slot: int | None) -> Timing | None:
+    if slot is None:
+        return Timing.fast() if fast else None
+    if not fast or not 60 <= slot <= 60_000:
+        raise UsageError(
+            "--slot is from 60 to 60000, and needs --fast: other networks have the slots of ToM/1."
+        )
+    return Timing.fast(slot)
 
 
 def _hint(opened: library.OpenNode, path: Path) -> str:
@@ -645,6 +669,7 @@ def send(
     wait: Annotated[float, Parameter(help="How many seconds to wait for the receipt. Default: 30")] = 30.0,
     join_: JoinFirst = None,
     fast: Fast = False,
+    slot: Slot = None,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
@@ -677,7 +702,12 @@ def send(
     async def run() -> int:
         try:
             async with library.open_node(
-                path, passphrase=words, relays=relay, peers=peer, join=join_, timing=_timing(fast=fast)
+                path,
+                passphrase=words,
+                relays=relay,
+                peers=peer,
+                join=join_,
+                timing=_timing(fast=fast, slot=slot),
             ) as opened:
                 if recipient == opened.node_id:
                     raise UsageError(OWN_NODE)
@@ -853,6 +883,7 @@ def listen(
     identity: IdentityPath = None,
     relay: Relays = (),
     fast: Fast = False,
+    slot: Slot = None,
     passphrase_: AskPassphrase = False,
     json_: AsJson = False,
 ) -> int:
@@ -871,7 +902,7 @@ def listen(
             listen=at,
             relays=relay,
             join=join_,
-            timing=_timing(fast=fast),
+            timing=_timing(fast=fast, slot=slot),
             control=True,
         )
         try:
