@@ -41,9 +41,12 @@ CALM = Faults(storm=0.4)
 # --- the promises hold ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [3, 65])
+@pytest.mark.parametrize("seed", [3, 28, 65])
 def test_a_day_keeps_every_promise(seed: int) -> None:
-    """TOM-PURGE-005, 013 to 031, 034 to 038: with a liar (3), with one that leaves for good (65)."""
+    """TOM-PURGE-005, 013 to 031, 034 to 038.
+
+    With a liar (3, 28), one that leaves for good (28, 65), a vote that leaves after a later one (28).
+    """
     row = run_one(PurgeSetup(seed))
     assert row.broken == "", row.story
     assert row.hours > 24
@@ -55,7 +58,7 @@ def test_a_day_keeps_every_promise(seed: int) -> None:
     assert row.by_expiry > 5
     assert row.forgotten > 20
     assert row.searches == 12
-    assert (row.liars, row.left) in {(1, 0), (0, 1)}
+    assert (row.liars, row.left) in {(1, 0), (0, 1), (1, 1)}
 
 
 def test_the_same_day_again() -> None:

@@ -60,6 +60,8 @@ class Signed:
     """By subnet and term: the block proposed in each slot."""
     attempts: dict[tuple[bytes, bytes], int] = field(factory=dict)
     """By subnet and record: the latest attempt moved for."""
+    voted: dict[bytes, dict[int, None]] = field(factory=dict)
+    """By record: the slots it voted in, as they reached its disk."""
     left: set[bytes] = field(factory=set)
     """Subnets that it moved out of or left."""
     acting: bytes | None = None
@@ -117,6 +119,11 @@ class Promises:
         """What is on a disk; compared when something leaves."""
         for listener in self.listeners:
             listener.wrote(host, changes)
+        if host.liar is None:
+            for change in changes:
+                if change.table is Table.TERM and change.value is not None:
+                    stored = codec.TERM.decode(change.value)
+                    self._voted(host, stored.present, stored.last_slot)
 
     def effect(self, host: Host, effect: Effect) -> None:
         """Delivery's business."""
@@ -315,6 +322,22 @@ class Promises:
                 f"node {host.index} votes in slot {view.last_slot} while slot {slot} is current",
             )
 
+    def _voted(self, host: Host, present: bytes, slot: int) -> None:
+        """Votes rise in the order in which they are written (TOM-ROLES-031, 036).
+
+        Not in the order in which they leave: a vote that had no link to leave by may be asked for later.
+        """
+        if not slot:
+            return
+        slots = self._of(host).voted.setdefault(present, {})
+        latest = next(reversed(slots), 0)
+        self.require(
+            "VoteRising",
+            slot >= latest,
+            f"node {host.index} writes that it voted in slot {slot}, after slot {latest}",
+        )
+        slots[slot] = None
+
     def _votes(self, host: Host, vote: Vote) -> None:
         place = vote.subnet, vote.term
         signed = self._of(host)
@@ -325,8 +348,8 @@ class Promises:
         self.require("VoteOnce", vote.slot not in votes, f"{what}: a second vote")
         self.require(
             "VoteRising",
-            vote.slot > max(votes, default=0),
-            f"{what}: a vote below slot {max(votes, default=0)}",
+            vote.slot > max(votes, default=0) or vote.slot in signed.voted.get(vote.present, {}),
+            f"{what}: a vote below slot {max(votes, default=0)}, never written",
         )
         votes[vote.slot] = vote.block
         self._acts(host, vote.subnet)
