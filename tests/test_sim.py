@@ -74,7 +74,9 @@ def test_faults_as_text(text: str) -> None:
     assert faults.parse(faults.text(known)) == known
 
 
-@pytest.mark.parametrize("text", ["wild", "loss=much", "gremlins=1", "loss=-1", "mild,rough"])
+@pytest.mark.parametrize(
+    "text", ["wild", "loss=much", "gremlins=1", "loss=-1", "loss=2", "loss=nan", "crashes=inf", "mild,rough"]
+)
 def test_faults_that_are_none(text: str) -> None:
     """They are refused with what is possible."""
     with pytest.raises(faults.FaultError):
@@ -281,6 +283,9 @@ def test_a_run_from_the_command_line() -> None:
         ("--liars", "9", "--nodes", "4"),
         ("--liar-kind", "saint"),
         ("--faults", "wild"),
+        ("--messages", "inf"),
+        ("--messages", "nan"),
+        ("--messages", "-4"),
         ("--links", "rusty"),
         ("--split", "20-10"),
         ("campaign", "--seeds", "7"),

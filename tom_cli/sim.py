@@ -27,6 +27,7 @@ from tom_sim.simulation import HOUR, MESSAGES, BrokenPromiseError, Outcome, Setu
 FAILED: Final = 1
 USAGE: Final = 2
 MOST_NODES: Final = 64
+MOST_MESSAGES: Final = 100_000
 
 app = App(
     name="sim",
@@ -93,9 +94,11 @@ def _setup(
     if (terms is not None and terms < 1) or (hours is not None and not 0 < hours <= 24 * 366):
         raise SimulationUsageError("A run lasts a term or more.")
     if liar_count is not None and not 0 <= liar_count <= nodes:
-        raise SimulationUsageError("--liars is not more than --nodes.")
+        raise SimulationUsageError("--liars is from 0 to --nodes.")
     if liar_kind is not None and liar_kind not in liars.KINDS:
         raise SimulationUsageError(f"--liar-kind is one of: {', '.join(sorted(liars.KINDS))}.")
+    if not 0 <= messages <= MOST_MESSAGES:
+        raise SimulationUsageError(f"--messages is from 0 to {MOST_MESSAGES:,}.")
     if links not in {"plain", "real"}:
         raise SimulationUsageError("--links is plain or real.")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from typing import Any, Final
@@ -94,6 +95,9 @@ def drawn(chance: random.Random) -> Faults:
     )
 
 
+_SHARES: Final = frozenset({"loss", "repetition", "spike", "storm"})
+
+
 def parse(text: str) -> Faults | None:
     """Faults as text: ``none``, ``mild``, ``rough``, then ``name=value`` after commas; ``drawn`` is ``None``.
 
@@ -116,8 +120,10 @@ def parse(text: str) -> Faults | None:
             number_of: Any = int(value) if known[name].type in {"int", int} else float(value)
         except ValueError:
             raise FaultError(f"{name} is a number, not {value}") from None
-        if number_of < 0:
-            raise FaultError(f"{name} is not below 0")
+        if not 0 <= number_of < math.inf:
+            raise FaultError(f"{name} is a number, and not below 0")
+        if name in _SHARES and number_of > 1:
+            raise FaultError(f"{name} is a share, from 0 to 1")
         faults = evolve(faults, **{name: number_of})
         if faults.storm == 0.0 and name != "storm":
             faults = evolve(faults, storm=Faults().storm)

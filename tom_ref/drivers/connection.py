@@ -7,11 +7,13 @@ off can't be repaired, since nobody knows how much of it arrived.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 import trio
 
 from tom_ref.constants import EPS, MAX_PENDING_BYTES, SEND_QUEUE_CAP
+from tom_ref.drivers.errors import NodeStoppedError
 from tom_ref.drivers.runner import Runner
 from tom_ref.frames import Descriptor
 from tom_ref.inputs import ClockMeasured, FrameReceived, LinkCongested, LinkDown, LinkUp, LinkWritable
@@ -192,7 +194,10 @@ class Connection:
         number, self._number = self._number, None
         assert number is not None
         self._runner.detach(number)
-        self._runner.feed(LinkDown(number, reason))
+        with suppress(
+            NodeStoppedError
+        ):  # Who is cancelled says goodbye to its peers after its node has stopped.
+            self._runner.feed(LinkDown(number, reason))
 
     def _hold(self, frame: bytes) -> None:
         if self._waiting_bytes + len(frame) <= OVERFLOW_CAP:

@@ -31,6 +31,7 @@ Times are ms since the Unix epoch, durations ms.  Everything here belongs to one
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from collections import OrderedDict, deque
@@ -777,9 +778,12 @@ async def open_node(
                 except Exception as error:  # noqa: BLE001 - raised below, outside of the nursery
                     failure = error
                 finally:
+                    # When the block itself is cancelled, so are the tasks that could carry a goodbye.
+                    cancelled = trio.current_effective_deadline() == -math.inf
                     with trio.CancelScope(shield=True):
                         transport.stop_listening()
-                        await handle._finish()  # noqa: SLF001 - one module
+                        if not cancelled:
+                            await handle._finish()  # noqa: SLF001 - one module
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             failure = _the_only_one(group)
