@@ -373,11 +373,14 @@ class Home:
             raise ProtocolError(Reason.NODE_MISMATCH, "this node is none of the founders")
         self._become(step, genesis.record, codec.encode_frame(genesis))
 
-    def join(self, step: Step, invitation: Invitation) -> None:
-        """Join the inviter's subnet (TOM-ROLES-062, 063); ``CommandError`` when that can't be."""
+    def join(self, step: Step, invitation: Invitation, now: int) -> None:
+        """Join the inviter's subnet (TOM-ROLES-062, 063); ``CommandError`` when that can't be.
+
+        ``now`` is the device's time in ms: a node that waits for the time (TOM-PURGE-008) has an older one.
+        """
         self._check_homeless()
         try:
-            check_invitation(invitation, step.now)
+            check_invitation(invitation, now)
         except ProtocolError as error:
             raise CommandError(error.reason, error.detail) from None
         if invitation.inviter == self.own_id:

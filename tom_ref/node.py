@@ -522,7 +522,7 @@ class Node:
         self._tend_mesh(step)
 
     def _join_subnet(self, step: Step, command: JoinSubnet) -> None:
-        self._home.join(step, command.invitation)
+        self._home.join(step, command.invitation, max(step.now, self._device))
 
     def _invite(self, step: Step, command: MakeInvitation) -> None:
         self._home.invite(step, self.descriptor.addresses, command.expires_at)
