@@ -12,8 +12,10 @@ from attrs import evolve
 
 from conformance.sources.subnets import Subnet
 from tests.subnets import joined
-from tom_ref import codec, records, vrf
+from tom_ref import codec, constants, records, vrf
+from tom_ref.crypto import sha256
 from tom_ref.draft import Roles
+from tom_ref.frames import Envelope, Header, Kind, Stamp
 from tom_ref.identity import Identity
 from tom_ref.moves import Moves
 from tom_ref.term import own_heartbeat
@@ -33,6 +35,7 @@ from tom_ref.term_frames import (
     RecordAnswer,
     TermRecord,
 )
+from tom_ref.validate import message_id, signed_header, signed_stamp
 from tools.vectors._roles import vote
 
 
@@ -198,3 +201,26 @@ def child(members: Subnet, record: TermRecord, attempt: int, movers: Sequence[in
     found = made.found(start, ())
     assert found is not None
     return found
+
+
+def envelope(
+    members: Subnet,
+    place: tuple[bytes, int],
+    ends: tuple[int, int],
+    hop: int,
+    body: bytes,
+    *,
+    limit: int = constants.MAX_HOPS,
+) -> Envelope:
+    """A message that nobody can open, as its sender hands it to a node.
+
+    ``place`` is the subnet and term that it names, ``ends`` are sender and recipient, ``limit`` its hops.
+    """
+    sender, recipient = (members[index] for index in ends)
+    dated = members.now, 60_000, limit
+    header = Header(Kind.MESSAGE, *place, sender.id, recipient.id, *dated, (), len(body), sha256(body))
+    data = codec.encode_header(header)
+    key, receiver = sender.identity.signing_key, members[hop].id
+    stamp = key.sign(signed_stamp(message_id(data), None, members.now, receiver))
+    trail = (Stamp(members.now, receiver, stamp),)
+    return Envelope(header, data, key.sign(signed_header(data)), 0, trail, body)

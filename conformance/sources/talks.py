@@ -13,11 +13,10 @@ from conformance.sources import crafted
 from conformance.sources.subnets import Scene, Subnet, played, registering
 from tom_ref import codec, constants
 from tom_ref.conversation_subnets import conversation_id, signed_conversation, signed_end
-from tom_ref.crypto import sha256
 from tom_ref.draft import Roles
-from tom_ref.frames import Envelope, Header, HoldingQuery, Kind, Stamp
+from tom_ref.frames import Envelope, HoldingQuery
 from tom_ref.term_frames import Conversation, ConversationEnd, Signal
-from tom_ref.validate import message_id, signed_header, signed_stamp
+from tom_ref.validate import message_id
 
 SCENES: Final[list[Scene]] = []
 _scene = registering(SCENES)
@@ -67,15 +66,7 @@ def _inside(
     members: Subnet, subnet: bytes, sender: int, recipient: int, body: bytes, *, limit: int = 8
 ) -> Envelope:
     """A message that names a conversation subnet, as its sender hands it to the port."""
-    ends = members[sender].id, members[recipient].id
-    dated = members.now, 60_000, limit
-    header = Header(Kind.MESSAGE, subnet, 0, *ends, *dated, (), len(body), sha256(body))
-    data = codec.encode_header(header)
-    key = members[sender].identity.signing_key
-    hop = members[members.port].id
-    stamp = key.sign(signed_stamp(message_id(data), None, members.now, hop))
-    trail = (Stamp(members.now, hop, stamp),)
-    return Envelope(header, data, key.sign(signed_header(data)), 0, trail, body)
+    return crafted.envelope(members, (subnet, 0), (sender, recipient), members.port, body, limit=limit)
 
 
 def _give(members: Subnet, frame: codec.AnyFrame, other: int) -> None:

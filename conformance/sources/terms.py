@@ -15,10 +15,8 @@ from tom_ref import codec, constants, records
 from tom_ref.admission import request
 from tom_ref.crypto import sha256
 from tom_ref.draft import Roles
-from tom_ref.frames import Envelope, Header, Kind, Stamp
 from tom_ref.term import own_heartbeat
 from tom_ref.term_frames import Counts, RecordQuery, Signal, TermRecord, VitalsReport
-from tom_ref.validate import message_id, signed_header, signed_stamp
 
 SCENES: Final[list[Scene]] = []
 _scene = registering(SCENES)
@@ -211,17 +209,11 @@ def _bad_signals(seed: str) -> Subnet:
 # --- who is served ------------------------------------------------------------------------------------------
 
 
-def envelope(members: Subnet, sender: int, hop: int, body: bytes) -> bytes:
-    """A message for member 1 that nobody can open, as its sender hands it to a node."""
+def _envelope(members: Subnet, sender: int, hop: int, body: bytes) -> bytes:
+    """A message for member 1 in the name of the home."""
     home = crafted.present(members)
-    ends = members[sender].id, members[1].id
-    dated = members.now, 60_000, constants.MAX_HOPS
-    header = Header(Kind.MESSAGE, home.subnet, home.term, *ends, *dated, (), len(body), sha256(body))
-    data = codec.encode_header(header)
-    key = members[sender].identity.signing_key
-    stamp = key.sign(signed_stamp(message_id(data), None, members.now, members[hop].id))
-    trail = (Stamp(members.now, members[hop].id, stamp),)
-    return codec.encode_envelope(Envelope(header, data, key.sign(signed_header(data)), 0, trail, body))
+    place = home.subnet, home.term
+    return codec.encode_envelope(crafted.envelope(members, place, (sender, 1), hop, body))
 
 
 @_scene(
@@ -239,7 +231,7 @@ def _served(seed: str) -> Subnet:
     roles = Roles(crafted.present(members))
     members.sure(members[4].id in roles.members - set(roles.validators), "it is a validator at once")
     for sender in (4, 5):
-        members.hand(envelope(members, sender, 0, b"served %d" % sender), sender)
+        members.hand(_envelope(members, sender, 0, b"served %d" % sender), sender)
     return members
 
 
@@ -255,12 +247,12 @@ def _guest_has_had_its_share(seed: str) -> Subnet:
     members.dial(4, 0)
     large = bytes(constants.MAX_CONTENT - 4_096)
     for number in range(constants.GUEST_BYTES // len(large)):
-        members.hand(envelope(members, 4, 0, b"%d" % number + large), 4)
+        members.hand(_envelope(members, 4, 0, b"%d" % number + large), 4)
     rest = bytes(20_000)
-    members.hand(envelope(members, 4, 0, b"too much" + rest), 4)
-    members.hand(envelope(members, 2, 0, b"a member's" + rest), 2)
+    members.hand(_envelope(members, 4, 0, b"too much" + rest), 4)
+    members.hand(_envelope(members, 2, 0, b"a member's" + rest), 2)
     crafted.advance(members)
-    members.hand(envelope(members, 4, 0, b"again" + rest), 4)
+    members.hand(_envelope(members, 4, 0, b"again" + rest), 4)
     return members
 
 
