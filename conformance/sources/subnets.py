@@ -407,11 +407,15 @@ def played(scenes: Sequence[Scene], seed: str) -> Iterator[Case]:
         )
 
 
-@cache
-def _played(seed: str) -> tuple[Case, ...]:
-    return tuple(played(SCENES, seed))
+def playing(scenes: Sequence[Scene]) -> Callable[[str], Iterator[Case]]:
+    """A source of the cases of these scenes; a seed's are played once."""
+
+    @cache
+    def once(seed: str) -> tuple[Case, ...]:
+        return tuple(played(scenes, seed))
+
+    return lambda seed: iter(once(seed))
 
 
-def cases(seed: str) -> Iterator[Case]:
-    """Every scene, played anew."""
-    yield from _played(seed)
+cases = playing(SCENES)
+"""Every scene, played anew once for each seed."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
 from typing import Final
 
 from attrs import evolve
 
-from conformance.case import Case
 from conformance.sources import crafted
-from conformance.sources.subnets import Scene, Subnet, played, registering
+from conformance.sources.subnets import Scene, Subnet, playing, registering
 from tom_ref import codec, constants
 from tom_ref.conversation_subnets import conversation_id, signed_conversation, signed_end
 from tom_ref.draft import Roles
@@ -235,11 +232,5 @@ def _knows_too_many(seed: str) -> Subnet:
     return members
 
 
-@cache
-def _played(seed: str) -> tuple[Case, ...]:
-    return tuple(played(SCENES, seed))
-
-
-def cases(seed: str) -> Iterator[Case]:
-    """Every scene, played anew."""
-    yield from _played(seed)
+cases = playing(SCENES)
+"""Every scene, played anew once for each seed."""
