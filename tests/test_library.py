@@ -123,6 +123,28 @@ async def test_the_program_of_the_readme_does_what_it_says(
     assert capsys.readouterr().out == f"{bob.id} b'hello to you'\n"
 
 
+def test_the_first_program_of_the_docs_runs_again_in_the_same_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TOM-ROLES-062: the second time Bob listens elsewhere, and only the new invitation says where."""
+    page = README.parent / "docs" / "use-the-library.md"
+    program = re.findall(
+        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )[0].replace("trio.run(main)", "")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(program, page.name, "exec"), names)
+
+    async def in_time() -> None:
+        with trio.fail_after(DEADLINE):
+            await names["main"]()
+
+    for _ in range(3):
+        trio.run(in_time)
+        said = capsys.readouterr().out.splitlines()
+        assert said == ["Bob reads: hello", "written by Alice: True", "receipt for that message: True"]
+
+
 async def test_the_journey_tells_every_step_from_the_first_also_to_those_who_come_late() -> None:
     async with trio_nodes() as (_, alice, bob):
         delivery = await alice.send(bob.id, b"hello")

@@ -24,6 +24,7 @@ from tom_ref.effects import (
     CloseLink,
     Deliver,
     DeliveryState,
+    Dial,
     Effect,
     Event,
     Persist,
@@ -126,8 +127,9 @@ def test_a_subnet_of_one_goes_from_term_to_term() -> None:
 def test_who_has_a_home_founds_and_joins_none() -> None:
     """TOM-ROLES-002: a home at a time."""
     net = three()
-    invitation = net.invite("A")
-    for command in (Found(), JoinSubnet(invitation)):
+    other = Homes("X")
+    other.do("X", Found())
+    for command in (Found(), JoinSubnet(other.invite("X"))):
         with pytest.raises(CommandError) as caught:
             net.do("B", command)
         assert caught.value.reason is Reason.WRONG_SUBNET
@@ -196,6 +198,50 @@ def test_a_newcomer_is_listed_in_the_next_record_and_eligible_two_terms_later() 
     assert roles is not None
     assert net["N"].id in roles.validators
     assert net.agree((*ABC, "N"))
+
+
+def changed(net: Homes, inviter: str, **changes: Any) -> JoinSubnet:
+    """Join by an invitation that its inviter might have made otherwise."""
+    invitation = evolve(net.invite(inviter), **changes)
+    return JoinSubnet(sign_invitation(invitation, net[inviter].identity.signing_key))
+
+
+ELSEWHERE = (Address(Transport.MEMORY, "elsewhere"),)
+
+
+def test_a_newcomer_takes_a_later_invitation() -> None:
+    """TOM-ROLES-062: on its way, its inviter having moved; as a guest, the inviter not knowing its token."""
+    net = three()
+    net.add("N")
+    net.do("N", changed(net, "A", addresses=ELSEWHERE, token=bytes(16)))
+    net.pass_time(5_000)
+    assert net.standing("N") is Standing.JOINING
+    with pytest.raises(CommandError) as caught:
+        net.do("N", changed(net, "A", expires_at=net.now))
+    assert caught.value.reason is Reason.EXPIRED
+    other = Homes("X")
+    other.do("X", Found())
+    with pytest.raises(CommandError) as caught:
+        net.do("N", JoinSubnet(other.invite("X")))
+    assert caught.value.reason is Reason.WRONG_SUBNET
+    net.do("N", changed(net, "A", token=bytes(16)))
+    net.restart("N")
+    net.settle(2)
+    assert net.standing("N") is Standing.GUEST
+    net.do("N", JoinSubnet(net.invite("A")))
+    assert len(net.events("N", Event.JOINING)) == 1
+    net.settle(2)
+    assert net.standing("N") is Standing.MEMBER
+
+
+def test_a_member_looks_for_an_inviter_where_its_invitation_says() -> None:
+    """TOM-ROLES-002: it stays where it is, and needs no invitation that is its own or has expired."""
+    net = three()
+    for useless in (changed(net, "A", expires_at=net.now), JoinSubnet(net.invite("B"))):
+        assert net.do("B", useless) == ()
+    net.cut("B", "A")
+    assert Dial(net["A"].id, ELSEWHERE) in net.do("B", changed(net, "A", addresses=ELSEWHERE))
+    assert net.standing("B") is Standing.MEMBER
 
 
 def test_a_newcomer_that_restarts_goes_on_where_it_was() -> None:

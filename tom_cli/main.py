@@ -46,6 +46,7 @@ from tom_ref.effects import Event, Report
 from tom_ref.errors import LocalError, ProtocolError, Reason
 from tom_ref.identity import Identity, new_secret
 from tom_ref.inputs import CommandError
+from tom_ref.invitation import check_invitation, invitation_from_text
 from tom_ref.states import Standing
 from tom_ref.timing import Timing
 
@@ -394,6 +395,7 @@ def join(
     """
     timing = _timing(fast=fast, slot=slot)
     text = sys.stdin.read(MAX_INVITATION_TEXT) if invitation == "-" else invitation
+    _check_invitation(text)
     path, words = _identity_or_new(identity, ask=passphrase_)
     return _run_node(
         path,
@@ -405,6 +407,17 @@ def join(
         timing=timing,
         json_=json_,
     )
+
+
+def _check_invitation(text: str) -> None:
+    """Refuse a text that is no invitation before an identity is made for it."""
+    try:
+        check_invitation(invitation_from_text(text.strip()), now=0)
+    except ProtocolError as error:
+        raise RefusedError(
+            "That is no invitation as it was made: copy it whole, from tom: to its last letter "
+            f"({error.reason.value})."
+        ) from error
 
 
 def _run_node(
@@ -425,32 +438,26 @@ def _run_node(
         raise UsageError(f"With {listen} nobody could know the port: name one, or use --announce.")
 
     async def run() -> int:
-        async with library.open_node(
-            path,
-            passphrase=words,
-            listen=listen,
-            announce=announce or None,
-            relays=relay,
-            join=invitation,
-            found=invitation is None,
-            timing=timing,
-            control=True,
-        ) as opened:
-            if json_:
-                tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
-            else:
-                address = opened.address or f"{opened.id}@HOST:{place[1]}"
-                out().print(f"[bold]{address}", soft_wrap=True)
-                if opened.address is None:
-                    out().print("HOST stands for a name or address of this computer.", style="dim")
-                out().print(_hint(opened, path), style="dim")
-            async with trio.open_nursery() as nursery:
-                if measured is not None:
-                    await _serve_metrics(nursery, opened, measured, json_=json_)
-                nursery.start_soon(_warn_unreachable, opened)
-                async for report in opened.reports():
-                    _show_report(report, json_=json_)
-                nursery.cancel_scope.cancel()
+        async with (
+            library.open_node(
+                path,
+                passphrase=words,
+                listen=listen,
+                announce=announce or None,
+                relays=relay,
+                join=invitation,
+                found=invitation is None,
+                timing=timing,
+                control=True,
+            ) as opened,
+            trio.open_nursery() as nursery,
+        ):
+            urls = () if measured is None else await _serve_metrics(nursery, opened, measured)
+            _show_start(opened, path, place[1], urls, json_=json_)
+            nursery.start_soon(_warn_unreachable, opened)
+            async for report in opened.reports():
+                _show_report(report, json_=json_)
+            nursery.cancel_scope.cancel()
         return 0
 
     try:
@@ -460,17 +467,29 @@ def _run_node(
 
 
 async def _serve_metrics(
-    nursery: trio.Nursery, opened: library.OpenNode, place: tuple[str, int], *, json_: bool
-) -> None:
-    """Serve figures for Prometheus, and say where."""
+    nursery: trio.Nursery, opened: library.OpenNode, place: tuple[str, int]
+) -> tuple[str, ...]:
+    """Serve figures for Prometheus; returns where."""
     # Loaded only where it is wanted: it takes a quarter of a second.
     driver = importlib.import_module("tom_ref.drivers.metrics")
-    places = await nursery.start(driver.serve, opened, *place)
-    urls = [f"http://{one}/metrics" for one in places]
+    return tuple(f"http://{one}/metrics" for one in await nursery.start(driver.serve, opened, *place))
+
+
+def _show_start(
+    opened: library.OpenNode, path: Path, port: int, metrics: tuple[str, ...], *, json_: bool
+) -> None:
+    """Where the node can be reached, and where its figures are."""
     if json_:
-        tell_json(event="metrics", urls=urls)
-    else:
-        out().print(f"Figures for Prometheus: {' '.join(urls)}", style="dim", soft_wrap=True)
+        tell_json(event="listening", id=opened.id, address=opened.address, pid=os.getpid())
+        if metrics:
+            tell_json(event="metrics", urls=metrics)
+        return
+    out().print(f"[bold]{opened.address or f'{opened.id}@HOST:{port}'}", soft_wrap=True)
+    if opened.address is None:
+        out().print("HOST stands for a name or address of this computer.", style="dim")
+    out().print(_hint(opened, path), style="dim")
+    if metrics:
+        out().print(f"Figures for Prometheus: {' '.join(metrics)}", style="dim", soft_wrap=True)
 
 
 def _timing(*, fast: bool, slot: int | None) -> Timing | None:

@@ -376,19 +376,40 @@ class Home:
     def join(self, step: Step, invitation: Invitation, now: int) -> None:
         """Join the inviter's subnet (TOM-ROLES-062, 063); ``CommandError`` when that can't be.
 
-        ``now`` is the device's time in ms: a node that waits for the time (TOM-PURGE-008) has an older one.
+        A node that is there already or on its way takes a later invitation in place of the one that it
+        holds, since the inviter may be reached elsewhere now; who is there needs none that has expired, nor
+        an own one.  ``now`` is the device's time in ms: a node that waits for the time (TOM-PURGE-008) has
+        an older one.
         """
-        self._check_homeless()
+        if not self._leads_home(invitation):
+            self._check_homeless()
+        elif self._now is not None and (now >= invitation.expires_at or invitation.inviter == self.own_id):
+            return
         try:
             check_invitation(invitation, now)
         except ProtocolError as error:
             raise CommandError(error.reason, error.detail) from None
         if invitation.inviter == self.own_id:
             raise CommandError(Reason.NODE_MISMATCH, "an own invitation")
+        was = self.standing
+        if was in {Standing.MEMBER, Standing.MOVING}:
+            self._outlet.reach(step, invitation.inviter, invitation.addresses)
+            return
         self._invitation = invitation
         step.put(Table.RECORD, _INVITATION, term_codec.encode_invitation(invitation))
-        step.report(Event.JOINING, invitation.inviter)
+        if self._now is not None:
+            self._now.request = None  # The token that it shows is the earlier one's.
+            self._ask_admission(step)
+            return
+        if was is Standing.NONE:
+            step.report(Event.JOINING, invitation.inviter)
         self._call_host(step)
+
+    def _leads_home(self, invitation: Invitation) -> bool:
+        """Whether an invitation is to the subnet that this node is in, or on its way to."""
+        if self._now is not None:
+            return invitation.subnet == self._now.record.subnet
+        return self._invitation is not None and invitation.subnet == self._invitation.subnet
 
     def _check_homeless(self) -> None:
         """A node is a member of one home at a time (TOM-ROLES-002)."""

@@ -435,17 +435,13 @@ class OpenNode:
     def join(self, invitation: str) -> None:
         """Join the subnet of an invitation (``tom:…``): its guest at once, a member with a coming record.
 
-        Nothing happens for a node that is there already or on its way.  Raises ``ProtocolError``
-        (``bad_text`` and what else breaks a rule) for a text that is no invitation, and ``CommandError``:
-        ``expired``, ``bad_signature``, ``node_mismatch`` for an own one, ``wrong_subnet`` for a node that has
-        another home.
+        A node that is there already or on its way looks for the inviter at the invitation's addresses.
+        Raises ``ProtocolError`` (``bad_text`` and what else breaks a rule) for a text that is no invitation,
+        and ``CommandError``: ``expired``, ``bad_signature``, ``node_mismatch`` for an own one,
+        ``wrong_subnet`` for a node that has another home.
         """
         self._check_running()
-        what = invitation_from_text(invitation.strip())
-        status = self.status()
-        here = what.inviter if status.record is None else what.subnet
-        if here not in {status.host, None if status.record is None else status.record.subnet}:
-            self._runner.feed(JoinSubnet(what))
+        self._runner.feed(JoinSubnet(invitation_from_text(invitation.strip())))
 
     def found(self) -> None:
         """Found a subnet of this node alone; nothing happens for a node that has a home or is joining one."""
