@@ -771,7 +771,7 @@ types:
         doc: "hash of the present record"
       - id: "slot"
         type: "u4"
-        doc: "of the block"
+        doc: "of the block, 1 or more"
       - id: "block"
         size: 32
         doc: "hash of the block"

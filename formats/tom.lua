@@ -279,7 +279,7 @@ local structures = {
     { name = "subnet", note = "id of the subnet", kind = "bytes", size = 32 },
     { name = "term", note = "the present record's term", kind = "uint", size = 8 },
     { name = "present", note = "hash of the present record", kind = "bytes", size = 32 },
-    { name = "slot", note = "of the block", kind = "uint", size = 4 },
+    { name = "slot", note = "of the block, 1 or more", kind = "uint", size = 4 },
     { name = "block", note = "hash of the block", kind = "bytes", size = 32 },
     { name = "voter", note = "NodeId", kind = "bytes", size = 32 },
     { name = "signature", note = "over labelled(\"ToM/1 vote\", subnet, term, present, slot, block)", kind = "bytes", size = 64 },

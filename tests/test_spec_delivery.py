@@ -287,7 +287,7 @@ REFUSED: list[tuple[str, Reason, Breaker]] = [
     ("requirement", "reason", "breaker"), REFUSED, ids=[f"{r[0]}-{r[1]}" for r in REFUSED]
 )
 def test_a_relay_refuses(requirement: str, reason: Reason, breaker: Breaker) -> None:
-    """TOM-DELIVERY-030 to 034, 036, 037: each broken alone; the envelope itself is the passing sibling."""
+    """TOM-DELIVERY-030 to 034, 036 to 038: each broken alone; the envelope itself is the passing sibling."""
     net = triangle()
     net.send("A", "B", b"opens the session")
     net.cut("B", "C")
@@ -857,7 +857,7 @@ def test_memory_of_receipts_ends_with_retention() -> None:
 
 
 def test_bad_bytes_close_the_link() -> None:
-    """A frame that doesn't decode closes the link with its code; an ignorable one does nothing."""
+    """TOM-LINK-086: what doesn't decode closes the link with its code; an ignorable frame does nothing."""
     net = triangle()
     assert net.do("C", FrameReceived(net["C"].links["A"], codec.encode_frame(UnknownFrame(0x8A, b"")))) == ()
     link = net["C"].links["A"]

@@ -516,7 +516,7 @@ def test_a_corrupt_disk_is_said_to_be_corrupt() -> None:
     ],
 )
 def test_a_vote_that_breaks_one_rule_is_refused(changes: dict[str, Any], reason: Reason) -> None:
-    """TOM-ROLES-025, 040, 117."""
+    """TOM-ROLES-025, 117, 163."""
     term = make(SUBNET, others(1)[0])
     term.on_proposal(BLOCK, at(1))
     bad = term.on_vote(vote_for(others(1)[1], BLOCK.header, **changes), at(1))
@@ -529,7 +529,7 @@ def test_a_vote_that_breaks_one_rule_is_refused(changes: dict[str, Any], reason:
 
 
 def test_a_forged_vote_is_refused() -> None:
-    """TOM-ROLES-040."""
+    """TOM-ROLES-136."""
     term = make(SUBNET, others(1)[0])
     forged = evolve(vote_for(others(1)[1], BLOCK.header), signature=bytes(64))
     output = term.on_vote(forged, at(1))

@@ -120,7 +120,7 @@ def check_report(report: VitalsReport) -> None:
 
 
 def check_vote(vote: Vote) -> None:
-    """Verify a vote's signature; raises ``bad_signature`` or ``bad_key``."""
+    """Verify a vote's signature (TOM-ROLES-136); raises ``bad_signature`` or ``bad_key``."""
     verify(
         vote.voter,
         signed_vote(vote.subnet, vote.term, vote.present, vote.slot, vote.block),

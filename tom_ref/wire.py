@@ -349,7 +349,7 @@ VOTE: Final = Struct(
     "subnet" / Bytes(32) * "id of the subnet",
     "term" / Int64ub * "the present record's term",
     "present" / Bytes(32) * "hash of the present record",
-    "slot" / Int32ub * "of the block",
+    "slot" / Int32ub * "of the block, 1 or more",
     "block" / Bytes(32) * "hash of the block",
     "voter" / Bytes(32) * "NodeId",
     "signature" / Bytes(64) * 'over labelled("ToM/1 vote", subnet, term, present, slot, block)',

@@ -299,6 +299,7 @@ def _sends(stage: Stage) -> None:
     "TOM-DELIVERY-042",
     "TOM-DELIVERY-043",
     "TOM-DELIVERY-044",
+    "TOM-DELIVERY-038",
 )
 def _relays(stage: Stage) -> None:
     stage.relayed()
@@ -765,18 +766,21 @@ def _hostile(name: str, rule: str, about: str, make: Callable[[Stage], bytes]) -
         stage.inject(link, make(stage))
         stage.inspect()
 
-    rules = (rule, *_BESIDES.get(name, ()), "TOM-NOTATION-014", "TOM-CONF-033")
+    besides = _BESIDES.get(name, ("TOM-DELIVERY-038",))
+    rules = (rule, *besides, "TOM-NOTATION-014", "TOM-CONF-033")
     SCENES.append(Scene(f"node-hostile-{name}", about, "C", rules, play, "node-relays"))
 
 
 _BESIDES: Final = {
-    "critical": ("TOM-WIRE-022",),
-    "expired": ("TOM-PURGE-010", "TOM-DELIVERY-012"),
-    "extension": ("TOM-DELIVERY-006",),
-    "future": ("TOM-DELIVERY-004", "TOM-PURGE-010"),
-    "hop": ("TOM-DELIVERY-011",),
-    "stamp": ("TOM-DELIVERY-012",),
-    "subnet": ("TOM-DELIVERY-003",),
+    "critical": ("TOM-WIRE-022", "TOM-LINK-086"),
+    "empty": ("TOM-LINK-086",),
+    "expired": ("TOM-PURGE-010", "TOM-DELIVERY-012", "TOM-DELIVERY-038"),
+    "extension": ("TOM-DELIVERY-006", "TOM-DELIVERY-038"),
+    "future": ("TOM-DELIVERY-004", "TOM-PURGE-010", "TOM-DELIVERY-038"),
+    "garbage": ("TOM-LINK-086",),
+    "hop": ("TOM-DELIVERY-011", "TOM-DELIVERY-038"),
+    "stamp": ("TOM-DELIVERY-012", "TOM-DELIVERY-038"),
+    "subnet": ("TOM-DELIVERY-003", "TOM-DELIVERY-038"),
 }
 
 for _name, _rule, _about, _make in (
@@ -867,6 +871,7 @@ def _extended(stage: Stage) -> None:
     "a frame that nobody knows yet is passed over, a known one behind it isn't",
     "C",
     "TOM-WIRE-022",
+    "TOM-LINK-086",
 )
 def _unknown_frame(stage: Stage) -> None:
     link = stage.link("A", "C")

@@ -235,6 +235,46 @@ def _mover_signs(seed: str) -> Subnet:
     return members
 
 
+def _vote(members: Subnet, voter: int, **changes: Any) -> bytes:
+    record = members[members.port].running.home.record
+    assert record is not None
+    node = members[voter].identity
+    unsigned = Vote(
+        record.subnet, record.term, records.record_hash(record), 1, b"b" * 32, node.node_id, bytes(64)
+    )
+    vote = evolve(unsigned, **changes)
+    if "signature" not in changes:
+        signed = records.signed_vote(vote.subnet, vote.term, vote.present, vote.slot, vote.block)
+        vote = evolve(vote, signature=node.signing_key.sign(signed))
+    return codec.encode_frame(vote)
+
+
+@_scene("a vote for a block that is still to come is passed on once", "ROLES-136", "ROLES-117", "ROLES-114")
+def _vote_before_block(seed: str) -> Subnet:
+    members = Subnet(seed, 0, 4)
+    members.run(100)
+    members.hand(_vote(members, 3))
+    members.hand(_vote(members, 3))
+    members.look()
+    return members
+
+
+@_scene(
+    "votes without a signature, of a stranger, and in a slot that is far off",
+    "ROLES-136",
+    "ROLES-117",
+    pair="subnet-vote-before-block",
+)
+def _bad_votes(seed: str) -> Subnet:
+    members = Subnet(seed, 0, 4, strangers=1)
+    members.run(100)
+    members.hand(_vote(members, 3, signature=bytes(64)))
+    members.hand(_vote(members, 4))
+    members.hand(_vote(members, 3, slot=1_000))
+    members.look()
+    return members
+
+
 @_scene("a member can be in one subnet only", "ROLES-002", pair="subnet-reports")
 def _second_home(seed: str) -> Subnet:
     members = Subnet(seed, 0, 3)
