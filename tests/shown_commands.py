@@ -20,7 +20,7 @@ from tests.tutorial import blocks
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SHORT: Final = {"-i": "--identity", "-r": "--relay"}
-PROGRAMS: Final = {"tom", "tom-conformance"}
+PROGRAMS: Final = {"tom", "tom-conformance", "npm", "npx"}
 
 
 def wanted(command: str) -> list[frozenset[str]]:

@@ -20,6 +20,7 @@ from conformance.runner import run
 from conformance.selftest import InProcess
 from conformance.sources import kept
 from conformance.suite import requirements
+from tests.npm import npm
 
 REFERENCE = f"{sys.executable} -m conformance.adapters.python"
 
@@ -60,27 +61,14 @@ def test_the_rust_adapter_builds_and_passes_the_smoke_level(tmp_path: Path) -> N
     smoke([str(tmp_path / "target/debug/adapter")])
 
 
+@pytest.mark.slow
 def test_the_typescript_adapter_builds_and_passes_the_smoke_level(tmp_path: Path) -> None:
-    """Built with ``tsc`` where it is installed; a Node that strips types runs the source itself."""
-    need("node")
+    """As its own notice says: npm install && npx tsc."""
     init.write("ts", tmp_path)
-    source = tmp_path / "adapter.ts"
-    assert len(source.read_text(encoding="utf-8").splitlines()) <= 200
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    major = int(version.strip().lstrip("v").split(".")[0])
-    if shutil.which("tsc"):
-        (tmp_path / "tsconfig.json").write_text(
-            (tmp_path / "tsconfig.json")
-            .read_text(encoding="utf-8")
-            .replace('"types": ["node"],', '"types": [],'),
-            encoding="utf-8",
-        )
-        subprocess.run(["tsc", "--noCheck"], cwd=tmp_path, capture_output=True, check=True)
-        smoke(["node", str(tmp_path / "dist/adapter.js")])
-    elif major >= 23:
-        smoke(["node", str(source)])
-    else:
-        pytest.skip("NOT RUN: neither tsc nor a Node that strips types is on this machine")
+    assert len((tmp_path / "adapter.ts").read_text(encoding="utf-8").splitlines()) <= 200
+    npm("install", tmp_path)
+    built(tmp_path, "npx", "tsc")
+    smoke(["node", str(tmp_path / "dist/adapter.js")])
 
 
 def test_a_folder_with_something_in_it_is_left_alone(

@@ -13,13 +13,7 @@ from tests.tutorial import Block, Session, blocks, bound, is_commands, missing, 
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 MARK: Final = re.compile(r"run(?:: .+)?|run by [\w./, -]+|not run: .+|output(?:: .+)?")
-NOT_RUN: Final = {
-    "docs/attacks.md": ["two minutes", "four minutes; tests/test_chaos.py runs a smaller one"],
-    "docs/conformance.md": ["npm fetches the compiler from its registry"],
-    "tla/README.md": [
-        "it needs the change to the model that the text asks for; the twin named below runs with the models"
-    ],
-}
+NOT_RUN: Final[dict[str, list[str]]] = {}
 """What nothing runs, by page, with the reason that the page gives."""
 
 

@@ -528,6 +528,20 @@ def test_cli_list_witnesses_and_explain(capsys):
     assert "violates Bounded" in said
 
 
+def test_cli_explain_leaves_a_guard_out(capsys):
+    """The guard is named by its text; several that fit, or none, are listed."""
+    assert run_cli("explain", "tiny/counter", "--drop", "Increment: count <= MAX") == Exit.OK
+    assert "it holds" in capsys.readouterr().out, "the other guard is enough"
+    assert run_cli("explain", "tiny/counter", "--drop", "GREEDY \\/ count < MAX") == Exit.OK
+    assert "violates Bounded" in capsys.readouterr().out
+    assert run_cli("explain", "tiny/counter", "--drop", "count") == Exit.USAGE
+    said = capsys.readouterr().err
+    assert "4 guards of tiny/counter fit" in said
+    assert "Reset: count = MAX" in said
+    assert run_cli("explain", "tiny/counter", "--drop", "nothing") == Exit.USAGE
+    assert "0 guards of tiny/counter fit" in capsys.readouterr().err
+
+
 def test_story_of_records_sets_and_sequences():
     before = {"a": Record({"x": frozenset({1}), "y": (1,)}), "b": Function({1: 2})}
     after = {"a": Record({"x": frozenset({2}), "y": (1, 5)}), "b": Function({1: 3})}

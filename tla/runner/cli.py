@@ -22,10 +22,10 @@ from tla.runner.instances import Instance, load_instances, select
 from tla.runner.java import find_toolbox, java_version
 from tla.runner.lint import lint
 from tla.runner.manifest import Pin, read_manifest, sha256_of, write_manifest
-from tla.runner.mutate import mutate
+from tla.runner.mutate import mutate, without_guard
 from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
-from tla.runner.tlc import PROCESSES, CancelledError, run_instance
+from tla.runner.tlc import PROCESSES, CancelledError, Result, run_instance, run_named, run_tlc
 from tla.runner.traces import check_traces, generate, traced
 from tla.runner.validate import validate
 
@@ -172,11 +172,20 @@ def changed(instance: Instance, settings: Sequence[str]) -> Config:
     return config
 
 
+def _run_without(instance: Instance, root: Path, config: Config, guard: str) -> Result:
+    sources = without_guard(instance, root, guard)
+    return run_named(lambda one: run_tlc(sources, instance.module_name, one), config, instance.violates)
+
+
 def _explain(arguments: argparse.Namespace) -> Exit:
     console = _console()
     for instance in select(load_instances(arguments.root, arguments.name), tier="deep", only=arguments.name):
         config = changed(instance, arguments.set)
-        result = run_instance(instance, library_of(arguments.root), config=config)
+        result = (
+            run_instance(instance, library_of(arguments.root), config=config)
+            if arguments.drop is None
+            else _run_without(instance, arguments.root, config, arguments.drop)
+        )
         tell(instance, result, console)
     return Exit.OK
 
@@ -331,6 +340,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=VALUE",
         help="another value for a constant, to see what breaks; may be repeated",
+    )
+    explain.add_argument(
+        "--drop",
+        metavar="GUARD",
+        help="leave out one guard of the model, named by its text or by OPERATOR: TEXT",
     )
     selecting(add("witnesses", _witnesses, "show for every action that it can be reached"))
     mutants = add("mutate", _mutate, "drop and negate every guard of the main models and see who notices")

@@ -177,6 +177,25 @@ def mutants_of(
     return sorted(found.values(), key=lambda m: (m.area, m.module, m.place.line, m.place.column, m.change))
 
 
+def without_guard(instance: Instance, root: Path, wanted: str) -> dict[str, str]:
+    """The sources of an instance's modules without the one guard whose ``operator: text`` holds ``wanted``.
+
+    Raises :class:`RunnerError` when none does, or several do.
+    """
+    guards = [one for one in mutants_of([instance], root, None, (instance.kind,)) if one.change == "drop"]
+    asked = " ".join(wanted.split())
+    fitting = [one for one in guards if asked in f"{one.action}: {one.guard}"]
+    if len(fitting) != 1:
+        among = [f"\n  {one.action}: {one.guard}" for one in fitting or guards]
+        raise RunnerError(
+            f"--drop {wanted}: {len(fitting)} guards of {instance.name} fit, of these:{''.join(among)}"
+        )
+    (guard,) = fitting
+    sources = dict(sources_of(instance.module, library_of(root)))
+    sources[guard.module] = apply_change(sources[guard.module], guard.place, guard.change)
+    return sources
+
+
 def judges_for(
     mutant: Mutant,
     instances: Iterable[Instance],
