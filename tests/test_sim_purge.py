@@ -20,6 +20,7 @@ from tom_ref.early import EarlyInputs
 from tom_ref.effects import Change, DeliveryState, Persist, Progress, Table
 from tom_ref.frames import Header, Receipt
 from tom_ref.home import Home
+from tom_ref.netclock import NetworkClock
 from tom_ref.node import Node
 from tom_ref.sending import Sending
 from tom_ref.step import Step
@@ -41,11 +42,12 @@ CALM = Faults(storm=0.4)
 # --- the promises hold ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [3, 28, 65])
+@pytest.mark.parametrize("seed", [3, 28, 65, 19])
 def test_a_day_keeps_every_promise(seed: int) -> None:
     """TOM-PURGE-005, 013 to 031, 034 to 038.
 
-    With a liar (3, 28), one that leaves for good (28, 65), a vote that leaves after a later one (28).
+    With a liar (3, 28), one that leaves for good (28, 65), a vote that leaves after a later one (28), many
+    starts with a wrong clock (19).
     """
     row = run_one(PurgeSetup(seed))
     assert row.broken == "", row.story
@@ -58,6 +60,8 @@ def test_a_day_keeps_every_promise(seed: int) -> None:
     assert row.by_expiry > 5
     assert row.forgotten > 20
     assert row.searches == 12
+    assert row.corrected <= row.wrong
+    assert (row.corrected > 10) == (seed == 19)
     assert (row.liars, row.left) in {(1, 0), (0, 1), (1, 1)}
 
 
@@ -175,9 +179,45 @@ def test_clocks_that_are_further_off_than_may_be() -> None:
     assert broken(evolve(SETUP, faults=wrong, liars=0)) in {
         "TtlBound",
         "TraceBound",
+        "NotBeforeItsTime",
         "ExpiredIsFinal",
         "TombOutlivesCopies",
     }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_node_that_believes_its_clock_at_a_start(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-PURGE-008, 009: NotBeforeItsTime, TtlBound, TraceBound (the rules before ADR 0091)."""
+    setup = PurgeSetup(seed, faults=evolve(CALM, crashes=0.5), liars=0, wrong=0.8)
+    assert play(setup).wrong > 3
+
+    def believes(self: Node, key: bytes, value: bytes) -> None:
+        """Goes on from the written reading, or from its device's clock where that is ahead."""
+        self._now = max(self._now, int.from_bytes(value, "big"))
+
+    monkeypatch.setattr(Node, "_restore_clock", believes)
+    assert broken(setup) in {"NotBeforeItsTime", "ExpiredInTime", "TtlBound", "TraceBound"}
+
+
+def test_a_neighbour_that_is_counted_once_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-ROLES-129: NotBeforeItsTime, ExpiredIsFinal; a counterexample of this simulation, kept."""
+    measure = NetworkClock.measure
+
+    def counts_links(self: NetworkClock, link: int, peer: bytes, offset: int, round_trip: int) -> None:
+        measure(self, link, peer[:24] + link.to_bytes(8, "big"), offset, round_trip)
+
+    monkeypatch.setattr(NetworkClock, "measure", counts_links)
+    assert broken(PurgeSetup(19)) in {"NotBeforeItsTime", "ExpiredIsFinal"}
+
+
+def test_a_node_that_never_believes_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TOM-PURGE-008: KnowsTheTime; most clocks are right, and it goes on waiting."""
+
+    def deaf(self: NetworkClock, link: int, peer: bytes, offset: int, round_trip: int) -> None:
+        """Listens to nobody."""
+
+    monkeypatch.setattr(NetworkClock, "measure", deaf)
+    assert broken(PurgeSetup(1, faults=CALM, liars=0)) == "KnowsTheTime"
 
 
 def test_what_is_held_longer_than_true_time_allows(day: Callable[[PurgeSetup, int], Purging]) -> None:

@@ -218,6 +218,22 @@ def test_a_descriptor_of_the_start_is_dated_anew() -> None:
     assert told[-1].descriptor == net["B"].node.descriptor
 
 
+def test_a_neighbour_with_two_links_has_one_clock() -> None:
+    """TOM-PURGE-008, TOM-ROLES-129: two nodes that dial each other at once have two links for a moment."""
+    net, _, message = shown_once()
+    again(net, "B", away=1_000)
+    descriptor = net["A"].node.descriptor
+    for link in (101, 102):
+        net.do("B", LinkUp(link, descriptor, initiated=link == 101))
+        net.do("B", ClockMeasured(link, YEAR, 4))
+    assert not knows(net, "B")
+    assert (Table.SEEN, message) in net["B"].disk
+    net.do("B", LinkUp(103, net["C"].node.descriptor, initiated=True))
+    net.do("B", ClockMeasured(103, 0, 4))
+    assert knows(net, "B"), "its own clock, and another neighbour's that bears it out"
+    assert net["B"].node.clock_offset == 0
+
+
 def test_two_nodes_that_start_together_do_not_wait_for_each_other() -> None:
     """TOM-PURGE-049, 053: links measure clocks by themselves."""
     net = home("A", "B")

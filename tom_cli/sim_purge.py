@@ -44,6 +44,8 @@ _SUMS: Final = (
     "crashes",
     "away",
     "left",
+    "wrong",
+    "corrected",
     "liars",
     "steps",
     "frames",
@@ -56,6 +58,8 @@ _WORDS: Final = {
     "forgotten": "receipts erased",
     "away": "away for hours",
     "left": "left for good",
+    "wrong": "starts with a wrong clock",
+    "corrected": "set right by neighbours",
 }
 
 
@@ -121,6 +125,7 @@ def _show_day(console: Console, setup: PurgeSetup, row: PurgeRow) -> None:
     table.add_column(overflow="fold")
     table.add_row("network", f"{row.nodes} nodes, {row.hours:.1f} virtual hours in {row.seconds:.1f} s")
     table.add_row("went wrong", f"{row.crashes} crashes, {row.away} away for hours, {row.left} left for good")
+    table.add_row("clocks", f"{row.wrong} starts with a wrong one, {row.corrected} set right by neighbours")
     table.add_row("lied", str(row.liars))
     table.add_row("terms", f"{row.terms} ended")
     table.add_row("messages", f"{row.sent} sent, {row.delivered} delivered, {row.expired} expired")

@@ -25,6 +25,11 @@ class EarlyInputs:
         """Whether a link waits here."""
         return link in self._links
 
+    def peer_of(self, link: int) -> bytes | None:
+        """The NodeId at the other end of a link that waits here."""
+        waiting = self._links.get(link)
+        return None if waiting is None else waiting.descriptor.node_id
+
     def opened(self, what: LinkUp) -> bool:
         """Keep an open link; ``False`` when there are too many."""
         if len(self._links) >= constants.MAX_LINKS:

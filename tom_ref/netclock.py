@@ -13,11 +13,15 @@ from attrs import define, field
 
 @define
 class NetworkClock:
-    """Offsets of open links, and the median of them and of this node's own clock (TOM-ROLES-129)."""
+    """Offsets of open links, and the median of the neighbours' and of this node's own clock (TOM-ROLES-129).
+
+    A neighbour has one clock, however many links it opens.
+    """
 
     eps: int
     """ms: the most by which an honest clock may be wrong."""
-    _offsets: dict[int, int] = field(factory=dict)
+    _offsets: dict[int, tuple[bytes, int]] = field(factory=dict)
+    """By link, the one measured last at the end: the neighbour's NodeId, and the offset in ms."""
     _offset: int = 0
     _known: bool = False
     _agreed: bool = False
@@ -42,10 +46,11 @@ class NetworkClock:
         """Whether clocks were measured, and no two agree."""
         return bool(self._offsets) and not self._agreed
 
-    def measure(self, link: int, offset: int, round_trip: int) -> None:
+    def measure(self, link: int, peer: bytes, offset: int, round_trip: int) -> None:
         """Take a neighbour's clock less this node's; one that took too long to say anything is dropped."""
         if round_trip <= 2 * self.eps:
-            self._offsets[link] = offset
+            self._offsets.pop(link, None)
+            self._offsets[link] = peer, offset
             self._settle()
 
     def forget(self, link: int) -> None:
@@ -58,7 +63,7 @@ class NetworkClock:
 
         It counts when another clock is within 2 EPS of it; else the offset stays.
         """
-        known = sorted([0, *self._offsets.values()])
+        known = sorted([0, *dict(self._offsets.values()).values()])
         middle = len(known) // 2
         median = known[middle] if len(known) % 2 else min(known[middle - 1 : middle + 1], key=abs)
         self._agreed = sum(abs(offset - median) <= 2 * self.eps for offset in known) > 1

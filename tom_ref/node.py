@@ -453,9 +453,10 @@ class Node:
     def _clock_measured(self, step: Step, what: ClockMeasured) -> None:
         """A neighbour's clock was read: say so when this node's own is wrong (TOM-ROLES-129, 130)."""
         early, was, disputed = self._early, self._clock.off, self._clock.disputed
-        if self._neighbours.peer_of(what.link) is None and (early is None or not early.holds(what.link)):
+        peer = (self._neighbours if early is None else early).peer_of(what.link)
+        if peer is None:
             return
-        self._clock.measure(what.link, what.offset, what.round_trip)
+        self._clock.measure(what.link, peer, what.offset, what.round_trip)
         if self._clock.off and not was:
             step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
         if early is not None and self._clock.known:

@@ -19,6 +19,11 @@ class Clock:
         self.offset = offset
         self._last = 0
 
+    def restart(self, offset: int) -> None:
+        """A new process reads the clock afresh: it may be behind what the last one read."""
+        self.offset = offset
+        self._last = 0
+
     def read(self, elapsed: int) -> int:
         """The time in ms since the epoch, ``elapsed`` ms of true time after the beginning."""
         time = BEGIN + elapsed + self.offset

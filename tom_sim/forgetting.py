@@ -9,6 +9,8 @@ sender's), receipts (a holder's, a recipient's), and when either goes.
 * ``TtlBound``, ``TraceBound``: in true time no running node holds a copy after created_at + ttl + 2 EPS, or
   anything at all after 2 EPS more.
 * ``OwnClockBound``: when a step is written, nothing is left that was due by that step's reading.
+* ``NotBeforeItsTime``: in true time no copy goes without a receipt more than EPS before its expiry, and no
+  receipt so long before the end of its retention, whatever a computer's clock says.
 * ``TombOutlivesCopies``, ``ExpiredIsFinal``: no receipt goes, and no sender says "expired", while an honest
   node's clock would still let it take the message.
 * ``NoOrphan``: once as many keep a message as its record says, some honest node has it, while no more than
@@ -33,6 +35,7 @@ from tom_ref.errors import ProtocolError
 from tom_ref.frames import Header
 from tom_ref.inputs import Input
 from tom_ref.validate import check_receipt, message_id, retention_end
+from tom_sim.clocks import BEGIN
 from tom_sim.promises import Observer, PromiseError
 from tom_sim.whole import Whole
 from tom_sim.world import Host, World
@@ -84,6 +87,8 @@ class _Disk:
     """Of the steps whose changes are not written yet."""
     last: int | None = None
     """Reading of the last step of this incarnation."""
+    knows_since: int | None = None
+    """ms: when it began to know the time in this incarnation."""
     late: list[tuple[Letter, bool]] = field(factory=list)
     """What was past its bound while the computer was off."""
 
@@ -110,6 +115,8 @@ class Forgetting(Observer):
         """How many custodians a record asks for."""
         self.letters: dict[bytes, Letter] = {}
         self.counts = Counts()
+        self.learned: Callable[[Host], None] = _nothing
+        """Called when a computer begins to know the time after a start."""
         self.lost: set[int] = set()
         """Computers that are gone for good."""
         self._disks: dict[int, _Disk] = {}
@@ -127,6 +134,9 @@ class Forgetting(Observer):
         if disk.last is not None and not host.group:
             self._nothing_due(host, disk, disk.last)
         disk.last = self.reading(host) if not isinstance(host.node, Whole) else host.node.purge_clock
+        if disk.knows_since is None and disk.last is not None:
+            disk.knows_since = self.world.now
+            self.learned(host)
         if effects and type(effects[0]) is Persist:
             disk.readings.append(self.reading(host) if disk.last is None else disk.last)
 
@@ -134,7 +144,7 @@ class Forgetting(Observer):
         """What was not written is lost; what fell due meanwhile is erased at the start."""
         disk = self._disk(host)
         disk.readings.clear()
-        disk.last = None
+        disk.last = disk.knows_since = None
 
     def wrote(self, host: Host, changes: Sequence[Change]) -> None:
         """A transaction: what comes, and what goes and why."""
@@ -220,6 +230,8 @@ class Forgetting(Observer):
                 f"{where} erases its copy of {letter}, without a receipt, "
                 f"{(letter.header.expires_at - reading) // 1000} s before it expires",
             )
+            justified = self._is_receipt(letter, receipts.get(letter.message))
+            self._not_before(letter.header.expires_at, letter, f"{where} erases its copy", justified)
             del letter.copies[index]
             letter.purged.add(index)
             self.counts.by_expiry += expired
@@ -244,6 +256,7 @@ class Forgetting(Observer):
             if index in letter.tombs:
                 del letter.tombs[index]
                 self._nobody_takes("TombOutlivesCopies", letter, f"{where} erases its receipt")
+                self._not_before(letter.ends_at, letter, f"{where} erases its receipt")
                 letter.forgot.add(index)
                 self.counts.forgotten += 1
             return
@@ -271,11 +284,23 @@ class Forgetting(Observer):
     # --- time ---------------------------------------------------------------------------------------------
 
     def reading(self, host: Host) -> int:
-        """What a computer's purge clock reads; while it is off or doesn't know the time, its own clock."""
-        whole, time = host.node, self.world.time_of(host)
+        """What a computer's purge clock reads; while that is off or waits for the time, the least it may be.
+
+        Its own clock may be wrong by days; what its neighbours will tell it is within EPS of the truth.
+        """
+        whole = host.node
         if not isinstance(whole, Whole) or whole.purge_clock is None:
-            return time
-        return whole.time(time)
+            return self._truth - self.eps
+        return whole.time(self.world.time_of(host))
+
+    @property
+    def _truth(self) -> int:
+        """True time in ms since the epoch."""
+        return BEGIN + self.world.now
+
+    def knows_since(self, host: Host) -> int | None:
+        """Since when a computer that is on has known the time, in ms; ``None`` while it doesn't."""
+        return self._disk(host).knows_since if host.node is not None else None
 
     def _watch(self, host: Host, letter: Letter, *, copy: bool) -> None:
         own = letter.header.expires_at if copy else letter.ends_at
@@ -318,6 +343,14 @@ class Forgetting(Observer):
             f"node {host.index} has {'a copy of' if copy else 'a receipt for'} {letter} "
             f"{(self.world.now - letter.born) / 1000:.3f} s after it was written, with a ttl of "
             f"{letter.header.ttl / 1000:.0f} s",
+        )
+
+    def _not_before(self, when: int, letter: Letter, what: str, justified: bool = False) -> None:  # noqa: FBT001, FBT002
+        early = when - self.eps - self._truth
+        self._require(
+            "NotBeforeItsTime",
+            justified or early <= 0,
+            f"{what} of {letter} {(early + self.eps) / 1000:.3f} s before its time",
         )
 
     def _nobody_takes(self, promise: str, letter: Letter, what: str) -> None:
@@ -414,3 +447,7 @@ class Forgetting(Observer):
     def _require(promise: str, holds: bool, what: str) -> None:  # noqa: FBT001 - a condition
         if not holds:
             raise PromiseError(promise, what)
+
+
+def _nothing(_: Host) -> None:
+    """Nobody wants to know who knows the time."""

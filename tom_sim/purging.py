@@ -6,6 +6,9 @@ after the other is switched off for hours, while the others write to it; in half
 good.  No message is written that could outlive the day, so that at its end no honest store may have a trace
 of any.
 
+A computer's own clock may be wrong by minutes, days or decades when it starts, and right at the next start:
+it has to wait for its neighbours then (:attr:`PurgeSetup.wrong`).
+
 A day takes a second or two, because terms are long and because nodes look after what waits for somebody every
 ten minutes instead of every fifteen seconds (:data:`COARSE`): what they do then is the same.
 """
@@ -26,6 +29,7 @@ from tom_ref.drivers.store import MemoryStore
 from tom_ref.inputs import Route
 from tom_ref.timing import Timing
 from tom_sim import campaign, liars, memo
+from tom_sim.clocks import BEGIN
 from tom_sim.faults import Faults
 from tom_sim.forgetting import Forgetting
 from tom_sim.hoarder import Hoarder
@@ -54,6 +58,12 @@ COARSE: Final[Mapping[str, int]] = {"RETRY_FIRST": 30_000, "RETRY_MAX": 10 * MIN
 
 KINDS: Final[Mapping[str, type[liars.Lying]]] = {**liars.KINDS, Hoarder.name: Hoarder}
 """What a liar may do here."""
+
+WRONG: Final = (10 * MINUTE, 12 * HOUR, 10 * DAY, 365 * DAY)
+"""ms: up to how much a clock is wrong at a start; some begin in 1970 instead."""
+
+WRONG_SHARES: Final = (0.0, 0.3, 0.8)
+"""The chance of a start to be such a one, on a day."""
 
 DRAWN: Final = ("hoarder", "hoarder", "hoarder", "tamperer", "withholder", "liar about time")
 """What it is drawn from."""
@@ -98,6 +108,8 @@ class PurgeSetup(Setup):
 
     nodes: int = 6
     timing: Timing = TIMING
+    wrong: float | None = None
+    """Chance of a start with a wrong clock; drawn if ``None``, or 0 when the faults are given."""
 
     def command(self) -> str:
         """The command that repeats this day."""
@@ -129,6 +141,10 @@ class PurgeRow(campaign.Row):
     """How often a computer was switched off for hours."""
     left: int = 0
     """Computers that left for good."""
+    wrong: int = 0
+    """How often a computer started with a clock that was wrong by minutes, days or decades."""
+    corrected: int = 0
+    """How often such a one learned the time from its neighbours."""
 
 
 def _nobody(_: float) -> None:
@@ -144,6 +160,16 @@ class Purging(Simulation):
         self.promises.listeners.append(self.forgetting)
         self.traffic.clock = self.forgetting.reading
         self.away = 0
+        self.wrong = self.corrected = 0
+        self._clocks = self.streams.chance("wrong clocks")
+        drawn_share = self._clocks.choice(WRONG_SHARES)
+        share = setup.wrong if setup.faults is not None or setup.wrong is not None else drawn_share
+        # With a liar about time two of three clocks would be wrong: more than the median can bear.
+        lying = liars.TimeLiar.name in self.outcome.liars.values()
+        self._wrong_share = 0.0 if share is None or lying else share
+        self._wrong_now: set[int] = set()
+        self.world.before_boot = self._draw_clock
+        self.forgetting.learned = self._learned
 
     # --- set-up -------------------------------------------------------------------------------------------
 
@@ -199,7 +225,37 @@ class Purging(Simulation):
         host.store = MemoryStore()
         self.forgetting.leave(host)
 
+    def _draw_clock(self, host: Host) -> None:
+        """What a computer's clock says when it starts: wrong, or right after it was wrong."""
+        if host.liar is not None:
+            return
+        chance, skew = self._clocks, self.faults.skew
+        was_wrong = host.index in self._wrong_now
+        self._wrong_now.discard(host.index)
+        most = (self.setup.nodes - 1) // 2
+        if host.incarnation > 1 and len(self._wrong_now) < most and chance.random() < self._wrong_share:
+            others = [other.clock.offset for other in self.world.hosts if other is not host]
+            offset = self._wrong_offset(chance)
+            while any(abs(offset - other) < MINUTE for other in others):
+                offset = self._wrong_offset(chance)
+            host.clock.restart(offset)
+            self._wrong_now.add(host.index)
+            self.wrong += 1
+        elif was_wrong:
+            host.clock.restart(chance.randint(-skew, skew))
+
+    def _learned(self, host: Host) -> None:
+        self.corrected += host.index in self._wrong_now
+
+    def _wrong_offset(self, chance: random.Random) -> int:
+        """By how many ms a clock is wrong; never by so little that it might be right."""
+        if chance.random() < 0.1:
+            return -BEGIN
+        return chance.choice((-1, 1)) * chance.randint(2 * MINUTE, chance.choice(WRONG))
+
     def _set_clock(self, host: Host) -> None:
+        if host.index in self._wrong_now:
+            return
         super()._set_clock(host)
         self.world.later(self._storms.randint(1, 30_000), self.world.measure, host)
 
@@ -226,6 +282,12 @@ class Purging(Simulation):
         self.outcome.checks += 1
         self.forgetting.check_orphans()
         self.forgetting.search()
+        for host in self.honest:
+            self.promises.require(
+                "KnowsTheTime",
+                self._knows(host, self.world.now) or not self._could_know(host),
+                f"node {host.index} still waits for the time, with right clocks around it",
+            )
         for letter in self.forgetting.undelivered(self._reach):
             raise PromiseError("DeliveredInTime", f"{letter} waits, though a holder reaches its recipient")
 
@@ -240,7 +302,20 @@ class Purging(Simulation):
             and views[0] is not None
             and views[1] is not None
             and views[0].record.subnet == views[1].record.subnet
+            and all(self._knows(host, latest) for host in ends)
         )
+
+    def _knows(self, host: Host, since: int) -> bool:
+        """Whether a computer is on and has known the time since then."""
+        known = self.forgetting.knows_since(host)
+        return known is not None and known <= since
+
+    def _could_know(self, host: Host) -> bool:
+        """Whether it has been on with others, in a calm, and most clocks there were right."""
+        latest = self.world.now - PATIENCE
+        on = [one for one in self.world.hosts if one.node is not None and one.on_since <= latest]
+        right = sum(one.index not in self._wrong_now for one in on)
+        return host in on and self._calm_since <= latest and right >= 2 and 2 * right > len(on)
 
     def _check_end(self) -> None:
         """EventuallyErased: the day's messages are past retention; no honest node that is on has any."""
@@ -256,7 +331,10 @@ class Purging(Simulation):
         """The figures of the day, once it is over."""
         row = campaign.row_of(self._finish(), seconds)
         left = len(self.forgetting.lost)
-        return PurgeRow(**asdict(row), **asdict(self.forgetting.counts), away=self.away, left=left)
+        counts = asdict(self.forgetting.counts)
+        return PurgeRow(
+            **asdict(row), **counts, away=self.away, left=left, wrong=self.wrong, corrected=self.corrected
+        )
 
 
 @contextmanager

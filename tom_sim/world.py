@@ -172,6 +172,7 @@ class World:
         self.crashes = 0
         self.duplicate_links = 0
         self.verbose: Callable[[str], None] | None = None
+        self.before_boot: Callable[[Host], None] = _nothing
         self.after_boot: Callable[[Host], None] = _nothing
         self._make_node = make_node
         self._events: list[tuple[int, int, Action, tuple[Any, ...]]] = []
@@ -236,6 +237,7 @@ class World:
         host.on_since = self.now
         host.wake_at = None
         host.doomed = False
+        self.before_boot(host)
         host.node = self._make_node(host, self.time_of(host))
         if host.liar is not None:
             host.liar.began(host)
@@ -627,7 +629,7 @@ class World:
 
 
 def _nothing(_: Host) -> None:
-    """What is done after a start when nobody wants anything."""
+    """What is done before or after a start when nobody wants anything."""
 
 
 def describe(what: object) -> str:

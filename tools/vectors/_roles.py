@@ -392,7 +392,8 @@ def clocked(given: Given) -> Given:
         if measured["round_trip"] is None:
             clock.forget(measured["link"])
         else:
-            clock.measure(measured["link"], measured["offset"], measured["round_trip"])
+            peer = measured["neighbour"].to_bytes(32, "big")
+            clock.measure(measured["link"], peer, measured["offset"], measured["round_trip"])
     return {"offset": clock.offset, "off": clock.off}
 
 

@@ -1437,14 +1437,24 @@ def _clock() -> Content:
     book = Book(
         "roles-clock",
         _roles.clocked,
-        "Measurements of links' clocks less this node's; a `round_trip` of null: the link is gone. `offset` "
+        "Measurements of links' clocks less this node's; a `round_trip` of null: the link is gone. Links "
+        "with the same `neighbour` lead to the same one. `offset` "
         "is what the node adds to its clock, `off` whether it has to say that its clock is wrong.",
     )
 
-    def measured(*rows: tuple[int, int, int | None]) -> Given:
+    def measured(*rows: tuple[int, int, int | None], one: tuple[int, ...] = ()) -> Given:
+        """``one``: links that lead to the same neighbour."""
         return {
             "eps": constants.EPS,
-            "measured": [{"link": link, "offset": off, "round_trip": trip} for link, off, trip in rows],
+            "measured": [
+                {
+                    "link": link,
+                    "neighbour": min(one) if link in one else link,
+                    "offset": off,
+                    "round_trip": trip,
+                }
+                for link, off, trip in rows
+            ],
         }
 
     for about, given in (
@@ -1474,6 +1484,14 @@ def _clock() -> Content:
         ),
         ("a median borne out from 2 EPS away", measured((1, 300_000, 20), (2, 310_000, 20))),
         ("a median that is not", measured((1, 300_000, 20), (2, 310_001, 20))),
+        (
+            "two links to one neighbour: it has one clock",
+            measured((1, 300_000, 20), (2, 300_000, 20), one=(1, 2)),
+        ),
+        (
+            "two links to one neighbour: the one measured last counts",
+            measured((1, 300_000, 20), (2, 0, 20), (3, 300_000, 20), (1, 300_000, 20), one=(1, 2)),
+        ),
     ):
         book.good(rules(129, 130), about, given)
     return book.file()
