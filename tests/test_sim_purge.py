@@ -65,6 +65,12 @@ def test_a_day_keeps_every_promise(seed: int) -> None:
     assert (row.liars, row.left) in {(1, 0), (0, 1), (1, 1)}
 
 
+def test_a_final_state_is_told_again_before_the_time_is_known() -> None:
+    """TOM-PURGE-005, 009: written in time, not told before a crash, told at the next start."""
+    row = run_one(PurgeSetup(87))
+    assert row.broken == "", row.story
+
+
 def test_the_same_day_again() -> None:
     """Byte for byte, whatever the process did before."""
     calm = PurgeSetup(8, nodes=3, faults=CALM)

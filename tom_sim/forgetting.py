@@ -293,6 +293,13 @@ class Forgetting(Observer):
             return self._truth - self.eps
         return whole.time(self.world.time_of(host))
 
+    def said(self, host: Host) -> int:
+        """What the states that a node tells are judged by; before it knows the time, what it had written."""
+        whole = host.node
+        if isinstance(whole, Whole) and whole.purge_clock is None:
+            return whole.written
+        return self.reading(host)
+
     @property
     def _truth(self) -> int:
         """True time in ms since the epoch."""

@@ -158,7 +158,7 @@ class Purging(Simulation):
         super().__init__(setup, progress)
         self.forgetting = Forgetting(self.world, setup.timing.eps, self.genesis.record.custody)
         self.promises.listeners.append(self.forgetting)
-        self.traffic.clock = self.forgetting.reading
+        self.traffic.clock = self.forgetting.said
         self.away = 0
         self.wrong = self.corrected = 0
         self._clocks = self.streams.chance("wrong clocks")

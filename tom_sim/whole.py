@@ -44,6 +44,11 @@ class Whole:
         """The highest reading of its network time, in ms; ``None`` while it waits for one after a start."""
         return self.node._now if self.node.knows_time else None  # noqa: SLF001 - looked at, never changed
 
+    @property
+    def written(self) -> int:
+        """What its purge clock goes on from while it waits, and reads when it doesn't, in ms."""
+        return self.node._now  # noqa: SLF001 - looked at, never changed
+
     def time(self, device: int) -> int:
         """What its roles go by while its computer's clock says ``device``, in ms."""
         return max(self.node._now, device + self.node.clock_offset)  # noqa: SLF001 - looked at, never changed
