@@ -577,6 +577,95 @@ def _sent_before(stage: Stage) -> None:
     stage.inspect()
 
 
+@_scene(
+    "what is sent before the time is known doesn't go out, and doesn't expire, while the time stays unknown",
+    "A",
+    "TOM-PURGE-009",
+    "TOM-PURGE-051",
+    pair="node-sent-before",
+)
+def _never_dated(stage: Stage) -> None:
+    stage.cut(stage.link("A", "B"))
+    stage.restart()
+    link = stage.open("A", "B")
+    stage.send(route=Route.DIRECT_FIRST)
+    stage.do("A", ClockMeasured(link, YEAR, 4))
+    stage.now += TTL + EPS2
+    stage.do("A", Wake())
+    stage.inspect()
+
+
+@_scene(
+    "no new descriptor is signed and sent while nothing bears out a started node's clock",
+    "B",
+    "TOM-PURGE-008",
+    "TOM-PURGE-054",
+    pair="node-taken-up",
+)
+def _not_redated(stage: Stage) -> None:
+    stage.cut(stage.link("A", "B"))
+    stage.restart()
+    link = stage.open("A", "B")
+    stage.do("B", ClockMeasured(link, -YEAR, 4))
+    stage.do("B", ClockMeasured(link, 0, EPS2 + 1))
+    stage.do("B", Wake())
+    stage.inspect()
+
+
+@_scene(
+    "two links to one neighbour are one clock",
+    "B",
+    "TOM-PURGE-008",
+    "TOM-ROLES-129",
+    pair="node-taken-up",
+)
+def _one_clock(stage: Stage) -> None:
+    stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.restart()
+    for link in [stage.open("A", "B"), stage.open("B", "A")]:
+        stage.do("B", ClockMeasured(link, YEAR, 4))
+    stage.inject(link, envelope)
+    stage.inspect()
+
+
+@_scene(
+    "as many links as may be wait for the time, and are taken up with it",
+    "B",
+    "TOM-PURGE-049",
+    "TOM-PURGE-050",
+)
+def _most_early(stage: Stage) -> None:
+    link = _early_links(stage)
+    stage.inject(link, codec.encode_frame(DescriptorQuery(stage.id("B"))))
+    stage.do("B", ClockMeasured(link, 0, 4))
+    stage.inspect()
+
+
+@_scene(
+    "one link more than may wait for the time is closed",
+    "B",
+    "TOM-PURGE-050",
+    pair="node-most-early",
+)
+def _one_early_too_many(stage: Stage) -> None:
+    link = _early_links(stage)
+    stage.do("B", LinkUp(link + 1, stage.held["A"].node.descriptor, initiated=False))
+    stage.inspect()
+
+
+def _early_links(stage: Stage) -> int:
+    """B waits for the time with all the links that may wait; returns the last."""
+    stage.cut(stage.link("A", "B"))
+    stage.restart()
+    first = stage.open("A", "B")
+    descriptor = stage.held["A"].node.descriptor
+    for link in range(first + 1, first + constants.MAX_LINKS):
+        stage.do("B", LinkUp(link, descriptor, initiated=False))
+    return first + constants.MAX_LINKS - 1
+
+
 # --- what is refused or ignored ---------------------------------------------------------------------------
 
 
