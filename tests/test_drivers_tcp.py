@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tom_ref import codec
 from tom_ref.bech32m import node_id_to_text
-from tom_ref.constants import MAX_CONTENT, SEND_QUEUE_CAP
+from tom_ref.constants import MAX_CONTENT, PING_INTERVAL, SEND_QUEUE_CAP
 from tom_ref.crypto import Secret32
 from tom_ref.drivers import connection, tcp
 from tom_ref.drivers.connection import Connection
@@ -38,7 +38,16 @@ from tom_ref.drivers.tcp import (
 from tom_ref.effects import DeliveryState, Effect
 from tom_ref.frames import Address, Transport
 from tom_ref.identity import Identity
-from tom_ref.inputs import AddPeer, DialFailed, Input, LinkCongested, LinkDown, LinkUp, LinkWritable
+from tom_ref.inputs import (
+    AddPeer,
+    ClockMeasured,
+    DialFailed,
+    Input,
+    LinkCongested,
+    LinkDown,
+    LinkUp,
+    LinkWritable,
+)
 from tom_ref.link import Link, LinkOpened
 
 DEADLINE = 30
@@ -207,6 +216,24 @@ async def test_the_second_address_serves_when_the_first_does_not() -> None:
             node._runner.feed(AddPeer(relay.node_id, addresses, relay=True))
             await node.wait_linked(relay.id)
             assert not steps.of(DialFailed)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_a_link_measures_again_when_the_answer_took_too_long(
+    slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TOM-PURGE-053: one ping when a link opens; another at once after an answer that says nothing."""
+    if slow:
+        monkeypatch.setattr(connection, "EPS", -1)  # Then every answer takes too long.
+    steps = Steps()
+    with trio.fail_after(PING_INTERVAL / 2_000):
+        async with open_node(None, listen=ANYWHERE) as relay, open_node(None, trace=steps) as node:
+            node.add_peer(str(relay.address), relay=True)
+            await node.wait_linked(relay.id)
+            await steps.until(ClockMeasured, 3 if slow else 1)
+            delivery = await node.send(relay.id, b"x")
+            await delivery.delivered()
+    assert (len(steps.of(ClockMeasured)) == 1) != slow
 
 
 async def test_two_nodes_that_dial_each_other_at_once_keep_one_link_and_it_works() -> None:
