@@ -71,6 +71,12 @@ def test_a_final_state_is_told_again_before_the_time_is_known() -> None:
     assert row.broken == "", row.story
 
 
+def test_half_of_the_clocks_that_a_node_sees_are_wrong() -> None:
+    """TOM-ROLES-129, TOM-PURGE-009: it waits until it sees others, and loses nothing."""
+    row = run_one(PurgeSetup(8))
+    assert row.broken == "", row.story
+
+
 def test_the_same_day_again() -> None:
     """Byte for byte, whatever the process did before."""
     calm = PurgeSetup(8, nodes=3, faults=CALM)
