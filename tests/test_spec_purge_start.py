@@ -8,7 +8,7 @@ from tests.homes import FAST, Homes, answers
 from tests.network import START, Network
 from tests.test_spec_purge import TTL, home, kept_copy, traces
 from tom_ref import codec, constants
-from tom_ref.effects import CloseLink, Deliver, DeliveryState, Event, Persist, Report, SendFrame, Table
+from tom_ref.effects import CloseLink, Deliver, DeliveryState, Dial, Event, Persist, Report, SendFrame, Table
 from tom_ref.frames import (
     Address,
     DescriptorAnswer,
@@ -187,6 +187,28 @@ def test_a_node_that_waits_dials_for_what_it_has_to_send() -> None:
         net.now = deadline
         net.do("A", Wake())
     assert pauses == [min(constants.RETRY_FIRST << power, constants.RETRY_MAX) for power in range(4)]
+
+
+def test_a_member_that_starts_seeks_everybody() -> None:
+    """TOM-PURGE-043: those of the mesh first, then others; with a link and the time, all at once."""
+    net = home("A", "B", "C", "D", "E", "F")
+    net.pass_time(2 * FAST.term_ms)
+    net.stop("B")
+    net["B"].restart(net.now)
+    net.stop("A")
+    members = {net[name].id for name in "ACDEF"}
+    effects = [*net.do("B", Start())]
+    for _ in range(10):
+        net.now += FAST.slot_ms
+        for dialled in {effect.node_id for effect in effects if isinstance(effect, Dial)}:
+            net.do("B", DialFailed(dialled))
+        effects += net.do("B", Wake())
+    assert {effect.node_id for effect in effects if isinstance(effect, Dial)} == members
+    for dialled in members:
+        net.do("B", DialFailed(dialled))
+    link = net.opened("B", "C")
+    known = net.do("B", ClockMeasured(link, 0, 4))
+    assert {effect.node_id for effect in known if isinstance(effect, Dial)} == members - {net["C"].id}
 
 
 def test_the_age_is_judged_when_a_message_is_written() -> None:
