@@ -92,7 +92,7 @@ def _setup(
     if terms is not None and hours is not None:
         raise SimulationUsageError("Give either --terms or --hours.")
     if (terms is not None and terms < 1) or (hours is not None and not 0 < hours <= 24 * 366):
-        raise SimulationUsageError("A run lasts a term or more.")
+        raise SimulationUsageError("A run lasts a term or more, and 8,784 hours at most.")
     if liar_count is not None and not 0 <= liar_count <= nodes:
         raise SimulationUsageError("--liars is from 0 to --nodes.")
     if liar_kind is not None and liar_kind not in liars.KINDS:
