@@ -39,7 +39,7 @@ from conformance.case import Case
 from conformance.coverage import BROKEN_FOR, equivalents, exclusions
 from conformance.protocol import Kind
 from conformance.runner import Verdict, run_case
-from conformance.selftest import InProcess, Killed, Tried
+from conformance.selftest import InProcess, Killed, Tried, beside, recorded
 from conformance.suite import requirements
 from tom_ref import constants
 
@@ -426,20 +426,70 @@ def kill_all(cases: Sequence[Case], trace: Traced, rules: Sequence[str]) -> tupl
     return killed, left
 
 
-def try_rules(cases: Sequence[Case], rules: Sequence[str] = ()) -> Tried:
-    """Mutants for the rules named, or for every MUST that a case can show."""
+def try_rules(cases: Sequence[Case], rules: Sequence[str] = (), *, jobs: int = 1) -> Tried:
+    """Mutants for the rules named, or for every MUST that a case can show.
+
+    The mutant and the case of the last self-test are tried first; only for what they don't show all others.
+    """
     began = time.monotonic()
     died = control(cases)
-    beside = set(BROKEN_FOR) | set(exclusions())
-    wanted = rules or [
-        rule.id for rule in requirements().values() if rule.level == "MUST" and rule.id not in beside
-    ]
+    wanted = rules or wanted_rules()
     cited = {rule for case in cases for rule in case.requirements}
     tried = [rule for rule in wanted if rule in cited]
-    killed, left = kill_all(cases, traced(cases), tried) if died else ([], tried)
+    killed, left = _known_kills(cases, tried, jobs) if died else ([], tried)
+    if died and left:
+        trace = traced(cases)
+        shares = [left[place::jobs] for place in range(jobs)]
+        made = beside(functools.partial(kill_all, cases, trace), [share for share in shares if share], jobs)
+        killed = sorted([*killed, *(one for found, _ in made for one in found)], key=_requirement)
+        left = sorted(rule for _, missed in made for rule in missed)
     left = [rule for rule in left if not died or rule not in equivalents()]
     without = [rule for rule in wanted if rule not in cited]
     return Tried(died, tuple(killed), tuple(left), tuple(without), time.monotonic() - began)
+
+
+def wanted_rules() -> list[str]:
+    """Every MUST for which there has to be a mutant."""
+    without = needless()
+    return [rule.id for rule in requirements().values() if rule.level == "MUST" and rule.id not in without]
+
+
+def needless() -> frozenset[str]:
+    """The rules that are shown by broken ports, or are excluded."""
+    return frozenset(BROKEN_FOR) | frozenset(exclusions())
+
+
+def _requirement(killed: Killed) -> str:
+    return killed.requirement
+
+
+def _known_kills(cases: Sequence[Case], rules: Sequence[str], jobs: int) -> tuple[list[Killed], list[str]]:
+    """Which rules the mutants and the cases of the last self-test still show, and the others."""
+    held = recorded()
+    names, killers = held.get("mutants", {}), held.get("killers", {})
+    by_name = {site.name: site for site in sites()}
+    by_id = {case.id: case for case in cases}
+    hints = [
+        (rule, by_name[names[rule]], by_id[killers[rule]])
+        for rule in rules
+        if names.get(rule) in by_name
+        and killers.get(rule) in by_id
+        and rule in by_id[killers[rule]].requirements
+    ]
+    shares = [hints[place::jobs] for place in range(jobs)]
+    killed = sorted((one for found in beside(_still, shares, jobs) for one in found), key=_requirement)
+    shown = {one.requirement for one in killed}
+    return killed, [rule for rule in rules if rule not in shown]
+
+
+def _still(hints: Sequence[tuple[str, Site, Case]]) -> list[Killed]:
+    """Those of the mutants that their cases still notice."""
+    found = []
+    for rule, site, case in hints:
+        killer = failing(site, [case])
+        if killer is not None:
+            found.append(Killed(rule, site.name, case.id, killer[1]))
+    return found
 
 
 def _chosen(cases: Sequence[Case]) -> list[Case]:

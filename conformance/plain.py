@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import types
 import typing
-from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, cast
 
@@ -23,21 +22,32 @@ _MODULES: Final = (frames, term_frames, inputs, effects)
 
 def plain(value: object) -> Any:
     """A value as JSON."""
-    if isinstance(value, bytes):
-        return value.hex()
+    kind: Any = type(value)
+    if kind is bytes:
+        return cast("bytes", value).hex()
+    if kind is int:
+        number = cast("int", value)
+        return number if -SAFE_INTEGER < number < SAFE_INTEGER else str(number)
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
-    if attrs.has(type(value)):
-        kind = cast("type[attrs.AttrsInstance]", type(value))
-        fields = {field.name: plain(getattr(value, field.name)) for field in attrs.fields(kind)}
-        return {"is": kind.__name__} | fields
+    names = _field_names(kind)
+    if names is not None:
+        return {"is": kind.__name__} | {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
-        return int(value) if abs(value) < SAFE_INTEGER else str(int(value))
+        return plain(int(value))
+    if isinstance(value, bytes):
+        return value.hex()
     if isinstance(value, enum.StrEnum):
         return value.value
     return value
+
+
+@cache
+def _field_names(kind: type[Any]) -> tuple[str, ...] | None:
+    """The names of a structure's fields; ``None`` for what is no structure."""
+    return tuple(one.name for one in attrs.fields(kind)) if attrs.has(kind) else None
 
 
 @cache
@@ -58,23 +68,35 @@ def revive(value: Any, hint: Any = object) -> Any:
 
 
 def _revive(value: Any, hint: Any) -> Any:
-    origin = typing.get_origin(hint)
     if value is None:
         return None
-    if isinstance(value, Mapping):
-        kind = _class(value["is"])
-        fields = attrs.fields(kind)
-        return kind(**{one.name: _revive(value[one.name], one.type) for one in fields if one.name in value})
-    if origin in {types.UnionType, typing.Union}:
-        hint = next(item for item in typing.get_args(hint) if item is not type(None))
-        return _revive(value, hint)
-    if isinstance(value, list):
-        inner = typing.get_args(hint)[0] if origin is tuple else object
-        return tuple(_revive(item, inner) for item in value)
+    if isinstance(value, dict):
+        kind, fields = _members(value["is"])
+        return kind(**{name: _revive(value[name], inner) for name, inner in fields if name in value})
     if hint is bytes:
         return bytes.fromhex(value)
     if hint is int:
         return int(value)
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
-        return hint(value)
-    return value
+    if isinstance(value, list):
+        inner = _item(hint)
+        return tuple(_revive(item, inner) for item in value)
+    return hint(value) if isinstance(hint, type) and issubclass(hint, enum.Enum) else value
+
+
+@cache
+def _members(name: str) -> tuple[type[Any], tuple[tuple[str, Any], ...]]:
+    """A structure with its fields and what each of them holds when it isn't ``None``."""
+    kind = _class(name)
+    return kind, tuple((one.name, _present(one.type)) for one in attrs.fields(kind))
+
+
+def _present(hint: Any) -> Any:
+    if typing.get_origin(hint) in {types.UnionType, typing.Union}:
+        return next(item for item in typing.get_args(hint) if item is not type(None))
+    return hint
+
+
+@cache
+def _item(hint: Any) -> Any:
+    """What a tuple has as its items."""
+    return _present(typing.get_args(hint)[0]) if typing.get_origin(hint) is tuple else object

@@ -27,6 +27,9 @@ SAFE_INTEGER: Final = 2**53
 """Integers from here on travel as decimal strings."""
 
 
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 class Kind(enum.StrEnum):
     """What a reply says."""
 
@@ -70,7 +73,7 @@ def reply_line(number: Any, reply: Reply) -> bytes:
 
 
 def _line(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return _ENCODER.encode(content).encode() + b"\n"
 
 
 def _text(value: Any, *names: str, optional: str = "") -> bool:
@@ -85,7 +88,7 @@ def _text(value: Any, *names: str, optional: str = "") -> bool:
 def parse_reply(line: bytes) -> tuple[Any, Reply]:
     """The id and the reply in one line (without its line feed); raises :class:`BadReplyError`."""
     try:
-        content = json.loads(line.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        content = _DECODER.decode(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise BadReplyError(f"no JSON object: {error}") from None
     if not isinstance(content, dict) or "id" not in content:
@@ -95,7 +98,6 @@ def parse_reply(line: bytes) -> tuple[Any, Reply]:
         raise BadReplyError(f"exactly one of ok, reject, ignore, unsupported, error, not {sorted(content)}")
     name, value = content.popitem()
     if name == Kind.OK and isinstance(value, dict):
-        _check_numbers(value)
         return number, Reply(Kind.OK, value)
     if name == Kind.REJECT and _text(value, "code"):
         return number, Reply(Kind.REJECT, value["code"])
@@ -119,18 +121,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _check_numbers(value: Any) -> None:
-    """Integers from 2^53 on are strings, and nothing has a fraction."""
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            stack.extend(item.values())
-        elif isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, float):
-            raise BadReplyError(
-                "a number with a fraction" if math.isfinite(item) else "a number out of range"
-            )
-        elif isinstance(item, int) and not isinstance(item, bool) and abs(item) >= SAFE_INTEGER:
-            raise BadReplyError("an integer of 2^53 and more that is no string")
+def _whole(digits: str) -> int:
+    number = int(digits)
+    if not -SAFE_INTEGER < number < SAFE_INTEGER:
+        raise BadReplyError("an integer of 2^53 and more that is no string")
+    return number
+
+
+def _refuse_fraction(digits: str) -> Any:
+    finite = math.isfinite(float(digits))
+    raise BadReplyError("a number with a fraction" if finite else "a number out of range")
+
+
+_DECODER: Final = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_float=_refuse_fraction,
+    parse_int=_whole,
+    object_pairs_hook=_unique,
+)

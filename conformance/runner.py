@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import fnmatch
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from attrs import define, field, frozen
 
@@ -17,7 +18,7 @@ from conformance.case import PROFILES, Case, compare, filled
 from conformance.known import Known
 from conformance.port import Port, PortError
 from conformance.protocol import MAX_RESTARTS, TIMEOUT, Kind, Reply
-from conformance.suite import digest, requirements, smoke_suite, specification_digest, suite
+from conformance.suite import requirements, smoke_suite, specification_digest, suite, suite_digest
 
 AGREE_SHARE: Final = 0.05
 """The part of the cases that is run a second time, to see whether the answers agree."""
@@ -267,28 +268,32 @@ def run(
     timeout: float = TIMEOUT,
     start: Callable[[], Asked] | None = None,
     stop_after: int | None = None,
+    fresh: bool = False,
+    first: Sequence[str] = (),
 ) -> Results:
     """Run the cases of a profile.
 
     ``start`` makes another port than the command's process; with ``stop_after`` so many cases that don't pass
-    are enough.
+    are enough.  With ``fresh`` the scenes are played anew.  The cases named in ``first`` come
+    before the others.
     """
     began = time.perf_counter()
-    every = smoke_suite(seed) if profile == "smoke" else suite(seed)
-    cases = selected(every, profile, pattern)
-    random.Random(f"{seed}/order").shuffle(cases)  # noqa: S311 - an order, no secret
-
-    def starter() -> Asked:
-        return Port(command, timeout=timeout)
-
-    workers = max(1, min(jobs, len(cases) or 1))
-    shares = [cases[index::workers] for index in range(workers)]
-    runs = [_Worker(start or starter, share, seed, stop_after) for share in shares]
-    if workers == 1:
-        runs[0].run()
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(_Worker.run, runs))
+    with _Early(command, timeout) as early:
+        if start is None and jobs > 0:
+            early.begin(1 if profile == "smoke" or pattern != "*" else jobs)
+        every = smoke_suite(seed) if profile == "smoke" else suite(seed, fresh=fresh)
+        cases = selected(every, profile, pattern)
+        random.Random(f"{seed}/order").shuffle(cases)  # noqa: S311 - an order, no secret
+        if first:
+            cases.sort(key=lambda case: case.id not in first)
+        workers = max(1, min(jobs, len(cases) or 1))
+        shares = [cases[index::workers] for index in range(workers)]
+        runs = [_Worker(start or early.next, share, seed, stop_after) for share in shares]
+        if workers == 1:
+            runs[0].run()
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(_Worker.run, runs))
     outcomes = sorted((one for worker in runs for one in worker.outcomes), key=lambda one: one.case.id)
     findings = [finding for worker in runs for finding in worker.findings]
     judged, misses = _with_known(outcomes, known)
@@ -301,11 +306,40 @@ def run(
         runs[0].attached.hello,
         judged,
         sorted(set(findings), key=lambda one: (one.kind, one.detail)),
-        digest(every),
+        suite_digest(seed, fresh=fresh, smoke=profile == "smoke"),
         specification_digest(),
         time.perf_counter() - began,
         "; ".join(sorted({worker.given_up for worker in runs if worker.given_up})),
     )
+
+
+class _Early:
+    """Adapters that load what they need while the cases are made."""
+
+    def __init__(self, command: Sequence[str], timeout: float) -> None:
+        self._command = command
+        self._timeout = timeout
+        self._ports: list[Port] = []
+
+    def begin(self, count: int) -> None:
+        """Start so many; what can't be started is told when it is asked for."""
+        with contextlib.suppress(PortError):
+            for _ in range(count):
+                self._ports.append(Port(self._command, timeout=self._timeout))
+
+    def next(self) -> Port:
+        """One that was started before, or another; raises ``PortError``."""
+        try:
+            return self._ports.pop()
+        except IndexError:
+            return Port(self._command, timeout=self._timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for port in self._ports:
+            port.kill()
 
 
 class _Worker:

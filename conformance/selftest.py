@@ -5,18 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 from attrs import field, frozen
 
 from conformance.adapters.python import Adapter
 from conformance.broken import BROKEN, Broken
+from conformance.case import Case
 from conformance.port import Fault, PortError
 from conformance.protocol import BadReplyError, Reply, parse_reply, reply_line
-from conformance.runner import Asked, Results, Verdict, run
-from conformance.suite import suite
+from conformance.runner import Asked, Results, Verdict, run, run_case
+from conformance.sources import scenes
+from conformance.suite import requirements, suite
+
+RECORDED: Final = Path(__file__).parent / "selftest.json"
+"""What the last whole self-test found: for the documentation, and what the next one tries first."""
 
 PROCESS_TIMEOUT: Final = 1.5
 """Seconds: the broken ports that fall silent need not be waited for as long as others."""
@@ -36,6 +45,8 @@ class Catch:
     """The finding, or the first case that failed."""
     requirements: tuple[str, ...] = ()
     failures: int = 0
+    cases: tuple[str, ...] = ()
+    """The first that failed."""
 
 
 class InProcess:
@@ -67,8 +78,48 @@ def reference(seed: str, profile: str = "full") -> Results:
     return run((), seed=seed, profile=profile, start=lambda: InProcess(Adapter()))
 
 
-def try_broken(broken: Broken, seed: str) -> Results:
-    """Run the suite against one broken port."""
+def fresh_faults(seed: str) -> list[str]:
+    """What the reference does otherwise than scenes say that were played just now; one line each."""
+    port = InProcess(Adapter())
+    outcomes = [run_case(port, case) for case in scenes.cases(seed, fresh=True)]
+    return [f"{one.case.id}: {one.message}" for one in outcomes if one.verdict is not Verdict.PASS]
+
+
+_One = TypeVar("_One")
+_Made = TypeVar("_Made")
+
+
+def beside(work: Callable[[_One], _Made], many: Sequence[_One], jobs: int) -> list[_Made]:
+    """Do the same to each of many, so many at a time: processes, as all threads would be broken."""
+    if jobs < 2 or len(many) < 2:
+        return [work(one) for one in many]
+    _TASKS.extend(partial(work, one) for one in many)
+    try:
+        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+            return list(pool.map(_do, range(len(_TASKS))))
+    finally:
+        _TASKS.clear()
+
+
+_TASKS: Final[list[Callable[[], Any]]] = []
+"""What is done beside each other: a fork has it, with all cases, and only results go through a pipe."""
+
+
+def _do(place: int) -> Any:
+    return _TASKS[place]()
+
+
+def recorded() -> dict[str, Any]:
+    """What the last whole self-test found; empty when there is no record that can be read."""
+    try:
+        content = json.loads(RECORDED.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def try_broken(broken: Broken, seed: str, first: Sequence[str] = ()) -> Results:
+    """Run the suite against one broken port, the cases named ``first`` before the others."""
     if broken.talk is not None:
         return run(
             adapter_command(broken.name),
@@ -76,6 +127,7 @@ def try_broken(broken: Broken, seed: str) -> Results:
             profile="core",
             timeout=PROCESS_TIMEOUT,
             stop_after=ENOUGH,
+            first=first,
         )
 
     def start() -> Asked:
@@ -90,7 +142,9 @@ def try_broken(broken: Broken, seed: str) -> Results:
             stack.enter_context(contextlib.contextmanager(broken.patch)())
         # What it prints when it stumbles is nobody's business here.
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
-        return run((), seed=seed, start=start, stop_after=None if broken.names else ENOUGH)
+        # What has to be named is found at the end of a run; else one case that fails catches it.
+        enough = None if broken.names else 1
+        return run((), seed=seed, start=start, stop_after=enough, first=first)
 
 
 def judged(broken: Broken, results: Results) -> Catch:
@@ -105,13 +159,21 @@ def judged(broken: Broken, results: Results) -> Catch:
     if not broken.names and failures:
         by = f"{failures[0].case.id}: {failures[0].message}"
         rules = failures[0].case.requirements
-    return Catch(broken.name, broken.about, caught, by, rules, len(failures))
+    cases = tuple(one.case.id for one in failures[:ENOUGH])
+    return Catch(broken.name, broken.about, caught, by, rules, len(failures), cases)
 
 
-def broken_ports(seed: str, names: Sequence[str] = ()) -> list[Catch]:
-    """Try every broken port, or those named."""
-    wanted = [BROKEN[name] for name in names] or list(BROKEN.values())
-    return [judged(broken, try_broken(broken, seed)) for broken in wanted]
+def broken_ports(seed: str, names: Sequence[str] = (), *, jobs: int = 1) -> list[Catch]:
+    """Try every broken port, or those named; first with the cases that caught it the last time."""
+    known = {one["name"]: tuple(one.get("cases", ())) for one in recorded().get("broken", ())}
+    suite(seed)  # made before any process is forked
+    wanted = list(names) or list(BROKEN)
+    return beside(partial(_caught, seed, known), wanted, jobs)
+
+
+def _caught(seed: str, known: Mapping[str, Sequence[str]], name: str) -> Catch:
+    broken = BROKEN[name]
+    return judged(broken, try_broken(broken, seed, known.get(name, ())))
 
 
 def as_json(catches: Sequence[Catch], tried: Tried | None, seed: str) -> str:
@@ -119,7 +181,14 @@ def as_json(catches: Sequence[Catch], tried: Tried | None, seed: str) -> str:
     content = {
         "seed": seed,
         "broken": [
-            {"name": one.name, "about": one.about, "caught": one.caught, "by": one.by} for one in catches
+            {
+                "name": one.name,
+                "about": one.about,
+                "caught": one.caught,
+                "by": one.by,
+                "cases": list(one.cases),
+            }
+            for one in catches
         ],
         "mutants": {} if tried is None else {one.requirement: one.mutant for one in tried.killed},
         "killers": {} if tried is None else {one.requirement: one.case for one in tried.killed},
@@ -127,6 +196,25 @@ def as_json(catches: Sequence[Catch], tried: Tried | None, seed: str) -> str:
         "without_case": [] if tried is None else list(tried.without_case),
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def stale(held: Mapping[str, Any], cases: Sequence[Case], needless: Collection[str]) -> Iterator[str]:
+    """Where a record of a self-test isn't of this suite; ``needless`` are the MUSTs that need no mutant."""
+    names = {one["name"] for one in held.get("broken", ())}
+    yield from (f"no broken port {name} any more" for name in sorted(names - set(BROKEN)))
+    yield from (f"the broken port {name} is new" for name in sorted(set(BROKEN) - names))
+    by_id = {case.id: case for case in cases}
+    cited = {rule for case in cases for rule in case.requirements}
+    musts = {rule.id for rule in requirements().values() if rule.level == "MUST"} - set(needless)
+    killers = held.get("killers", {})
+    for rule in sorted(musts & cited - set(killers)):
+        yield f"{rule} has cases now and no mutant"
+    for rule, name in killers.items():
+        if name.startswith("trace-"):
+            continue  # which behaviours are run is drawn by the seed
+        if rule not in musts or name not in by_id or rule not in by_id[name].requirements:
+            yield f"{rule}: {name} isn't a case of it any more"
+    yield from (f"{rule} has a case now" for rule in sorted(cited & set(held.get("without_case", ()))))
 
 
 @frozen

@@ -14,20 +14,7 @@ from attrs import frozen
 
 from conformance.case import LEVELS, Case, Polarity
 from conformance.protocol import Kind
-from conformance.sources import (
-    blocks,
-    chains,
-    forks,
-    hand,
-    kept,
-    nodes,
-    subnets,
-    sweeps,
-    talks,
-    terms,
-    traces,
-    vectors,
-)
+from conformance.sources import blocks, hand, kept, nodes, scenes, sweeps, vectors
 from conformance.sources.sweeps import SuiteError
 from tom_ref.errors import Reason
 
@@ -59,8 +46,11 @@ def requirements() -> Mapping[str, Requirement]:
 
 
 @cache
-def suite(seed: str) -> tuple[Case, ...]:
-    """Every case, by id; raises :class:`SuiteError` when the suite contradicts itself."""
+def suite(seed: str, *, fresh: bool = False) -> tuple[Case, ...]:
+    """Every case, by id; raises :class:`SuiteError` when the suite contradicts itself.
+
+    With ``fresh`` the scenes of whole subnets are played anew from the seed as well.
+    """
     return _checked(
         (
             *hand.cases(seed),
@@ -68,12 +58,7 @@ def suite(seed: str) -> tuple[Case, ...]:
             *sweeps.cases(seed),
             *blocks.cases(seed),
             *nodes.cases(seed),
-            *subnets.cases(seed),
-            *terms.cases(seed),
-            *forks.cases(seed),
-            *talks.cases(seed),
-            *chains.cases(seed),
-            *traces.cases(seed),
+            *scenes.cases(seed, fresh=fresh),
             *kept.cases(),
         )
     )
@@ -145,6 +130,13 @@ def digest(cases: Sequence[Case]) -> str:
     return hasher.hexdigest()
 
 
+@cache
+def suite_digest(seed: str, *, fresh: bool = False, smoke: bool = False) -> str:
+    """:func:`digest` of a whole suite, worked out once."""
+    return digest(smoke_suite(seed) if smoke else suite(seed, fresh=fresh))
+
+
+@cache
 def specification_digest() -> str:
     """SHA-256 over the chapters."""
     hasher = hashlib.sha256()

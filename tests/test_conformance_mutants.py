@@ -97,6 +97,29 @@ def test_what_is_declared_equivalent_is_no_failure(monkeypatch: pytest.MonkeyPat
     assert try_rules(idle, ["TOM-ID-002"]).sound
 
 
+def test_what_killed_the_last_time_is_tried_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant and a case of the record are enough; where they no longer are, all others are tried."""
+    rules = ["TOM-WIRE-004", "TOM-WIRE-006"]
+    cases = citing(*rules)
+    first = try_rules(cases, rules)
+    assert first.sound
+    assert [one.requirement for one in first.killed] == rules
+    held = {
+        "mutants": {one.requirement: one.mutant for one in first.killed},
+        "killers": {one.requirement: one.case for one in first.killed},
+    }
+    monkeypatch.setattr(mutants, "recorded", lambda: held)
+    with monkeypatch.context() as patch:
+        patch.setattr(mutants, "kill_all", lambda *_: pytest.fail("the record was enough"))
+        again = try_rules(cases, rules, jobs=2)
+    assert again.killed == first.killed
+    held["mutants"]["TOM-WIRE-006"] = held["mutants"]["TOM-WIRE-004"]
+    held["killers"]["TOM-WIRE-004"] = "no such case"
+    found = try_rules(cases, rules, jobs=2)
+    assert found.sound
+    assert [one.requirement for one in found.killed] == rules
+
+
 def test_a_mutant_that_never_ends_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutants, "PATIENCE", 0.2)
 

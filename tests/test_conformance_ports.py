@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import shutil
 import subprocess
 import sys
@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from conformance import cli, diff, init
+from conformance import cli, diff, init, selftest
 from conformance.adapters.python import Adapter
 from conformance.broken import BROKEN
 from conformance.case import Polarity
 from conformance.diff import Difference, asking, differ, search, shrunk
+from conformance.mutants import needless
 from conformance.protocol import Kind, Reply
 from conformance.runner import run
 from conformance.selftest import InProcess
 from conformance.sources import kept
-from conformance.suite import requirements
+from conformance.suite import requirements, suite
 from tests.npm import npm
 
 REFERENCE = f"{sys.executable} -m conformance.adapters.python"
@@ -183,10 +184,30 @@ def test_the_plugin_shows_each_case_as_a_test(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout
 
 
-def test_the_recorded_self_test_is_of_these_ports() -> None:
+def test_the_recorded_self_test_is_of_this_suite() -> None:
     """The table of the documentation site; `tom-conformance selftest --report conformance/selftest.json`."""
-    recorded = json.loads((Path(init.__file__).parent / "selftest.json").read_text(encoding="utf-8"))
-    assert {one["name"] for one in recorded["broken"]} == set(BROKEN)
-    assert all(one["caught"] for one in recorded["broken"])
-    assert recorded["not_killed"] == []
-    assert set(recorded["mutants"]) <= set(requirements())
+    held = selftest.recorded()
+    made = suite("1")
+    assert list(selftest.stale(held, made, needless())) == []
+    assert all(one["caught"] for one in held["broken"])
+    assert held["not_killed"] == []
+    assert set(held["mutants"]) <= set(requirements())
+
+
+def test_a_self_test_of_another_suite_is_stale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    held, made = selftest.recorded(), suite("1")
+    other = copy.deepcopy(held)
+    other["broken"][0]["name"] = "no-such-port"
+    other["killers"]["TOM-WIRE-006"] = "no-such-case"
+    del other["killers"]["TOM-WIRE-004"]
+    other["without_case"] = ["TOM-WIRE-002"]
+    said = "\n".join(selftest.stale(other, made, needless()))
+    for part in ("no broken port no-such-port", "is new", "TOM-WIRE-004 has cases now", "no-such-case isn't"):
+        assert part in said
+    assert "TOM-WIRE-002 has a case now" in said
+    for text in (None, "{", "[]"):
+        path = tmp_path / "selftest.json"
+        if text is not None:
+            path.write_text(text, encoding="utf-8")
+        monkeypatch.setattr(selftest, "RECORDED", path)
+        assert selftest.recorded() == {}

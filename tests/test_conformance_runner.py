@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import gzip
 import json
 import sys
 from collections.abc import Mapping
@@ -24,8 +25,9 @@ from conformance.known import Known, KnownError
 from conformance.protocol import Kind, Reply
 from conformance.runner import Results, Verdict, run
 from conformance.selftest import InProcess, adapter_command, broken_ports, judged, try_broken
-from conformance.sources import sweeps
+from conformance.sources import scenes, sweeps
 from conformance.suite import covered, digest, problems, proportions, requirements, suite
+from tests.purge_world import ATTACKS
 from tom_ref.crypto import seal
 
 REFERENCE = [sys.executable, "-m", "conformance.adapters.python"]
@@ -123,13 +125,39 @@ def test_ids_polarity_and_pairs_don_t_depend_on_the_seed() -> None:
         # Which behaviours of the models are played is drawn by the seed (ADR 0086).
         return [
             (one.id, one.polarity, one.pair, one.requirements)
-            for one in suite(seed)
+            for one in suite(seed, fresh=seed == "c")
             if not one.id.startswith("trace-")
         ]
 
     assert shape("a") == shape("b") == shape("c")
     assert digest(suite("a")) != digest(suite("b"))
     assert digest(sweep := suite("a")) == digest(sweep)
+
+
+def test_scenes_are_read_as_they_are_played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is what is played from the same seed; a file that says otherwise is named, and mended."""
+    kept = {case.id: case for case in scenes.cases("1")}
+    made = list(scenes.played("chains", scenes.SEED, drawn=False))
+    assert [case.id for case in made] == ["chain-of-200-blocks", "chain-of-201-blocks"]
+    assert digest(made) == digest([kept[case.id] for case in made])
+    assert not any(case.derived for case in kept.values())
+    monkeypatch.setattr(scenes, "SOURCES", ("chains",))
+    assert scenes.outdated() == {}
+    monkeypatch.setattr(scenes, "FOLDER", tmp_path / "scenes")
+    found = scenes.outdated()
+    assert [path.name for path in found] == ["chains.json.gz"]
+    scenes.write(found)
+    assert scenes.outdated() == {}
+    (tmp_path / "scenes/chains.json.gz").write_bytes(gzip.compress(b"{}"))
+    assert scenes.outdated() == found
+
+
+def test_the_seed_draws_which_behaviours_of_the_model_are_run() -> None:
+    drawn = [{case.model for case in scenes.cases(seed)} for seed in ("1", "1", "2")]
+    assert drawn[0] == drawn[1] != drawn[2]
+    runs = {len([name for name in one if "-run-" in name]) for one in drawn}
+    assert runs == {scenes.DRAWN + 1}
+    assert len({case.model for case in scenes.cases("1")} - {""}) == len(ATTACKS) + scenes.DRAWN + 1
 
 
 def test_a_faulty_case_is_named() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conformance.sources import scenes
 from tests import vector_replay
 from tom_ref.errors import ProtocolError, Reason
 from tools import vectors
@@ -134,6 +136,21 @@ def of_files(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
     schema.write_bytes((vectors.ROOT / vectors.SCHEMA).read_bytes())
     monkeypatch.setattr(vectors, "ROOT", root)
     monkeypatch.setattr(vectors, "generate", sample)
+    monkeypatch.setattr(scenes, "outdated", dict)
+
+
+def test_the_command_names_and_writes_scenes_that_are_played_otherwise(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    of_files(monkeypatch, tmp_path)
+    monkeypatch.setattr(vectors, "SPEC", tmp_path / "spec")
+    monkeypatch.setattr(vectors, "generate_examples", dict)
+    vectors.write(sample(), vectors.ROOT)
+    monkeypatch.setattr(scenes, "outdated", lambda: {tmp_path / "scenes/forks.json.gz": b"{}\n"})
+    assert main(["--check"]) == 1
+    assert "scenes/forks.json.gz: not what is played now" in capsys.readouterr().err
+    assert main([]) == 0
+    assert gzip.decompress((tmp_path / "scenes/forks.json.gz").read_bytes()) == b"{}\n"
 
 
 def test_the_command_checks(

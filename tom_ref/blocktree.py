@@ -143,12 +143,14 @@ class BlockTree:
     def finality(self, block: Block) -> FinalityProof | None:
         """The proof that ``block``, just notarized, makes its chain's record final (TOM-ROLES-041 to 043)."""
         chain = self.chain(block.hash)
-        proven = [ProvenBlock(each.proposal.header, self.certificate(each)) for each in chain]
-        final = records.final_blocks(proven)
+        length = records.final_length([each.slot for each in chain])
         record = chain[0].proposal.record
-        if final is None or record is None:
+        if length is None or record is None:
             return None
-        return FinalityProof(record, tuple(final))
+        final = chain[:length]
+        return FinalityProof(
+            record, tuple(ProvenBlock(each.proposal.header, self.certificate(each)) for each in final)
+        )
 
     def forget_before(self, slot: int) -> None:
         """Drop blocks of earlier slots on which no longest chain stands, and keep to the bound."""

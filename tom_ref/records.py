@@ -551,11 +551,14 @@ def check_finality(roles: Roles, present: bytes, proof: FinalityProof) -> None:
 
 def final_blocks(blocks: Sequence[ProvenBlock]) -> Sequence[ProvenBlock] | None:
     """The shortest part of a notarized chain that proves its first block final, or ``None``."""
-    slots = [0, *(block.header.slot for block in blocks)]
-    for end in range(2, len(slots)):
-        if slots[end] - slots[end - 2] == 2:
-            return blocks[:end]
-    return None
+    length = final_length([block.header.slot for block in blocks])
+    return None if length is None else blocks[:length]
+
+
+def final_length(chain: Sequence[int]) -> int | None:
+    """How many blocks of a notarized chain with these slots prove its first block final, or ``None``."""
+    slots = [0, *chain]
+    return next((end for end in range(2, len(slots)) if slots[end] - slots[end - 2] == 2), None)
 
 
 # --- forks ----------------------------------------------------------------------------------------------

@@ -2,16 +2,15 @@
 
 Sender, recipient and both relays are the port's; what passes between them is made here, as the model has it.
 A behaviour of the model itself shows what nodes do.  A counterexample of a model that lacks a rule is an
-attack, and shows what they don't go along with.  Every attack is in every run, and some of the behaviours,
-drawn by the run's seed; ``every`` takes all.
+attack, and shows what they don't go along with.  Every attack is in every run, and some of the behaviours
+(:mod:`conformance.sources.scenes`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +22,6 @@ from tests.purge_world import ATTACKS, BEGIN, FOLDER, RUNS, TICK, Replay, World
 from tom_ref.effects import Deliver, Effect, Persist
 from tom_ref.inputs import CommandError, Input, Start
 
-DRAWN: Final = 8
-"""So many behaviours are in a run."""
 PAIR: Final = "trace-purge-main-run-001"
 """Stands beside the attacks, and is in every run."""
 _LIVES: Final = (
@@ -128,11 +125,9 @@ def _replayed(path: Path, seed: str) -> _Replay:
     return replay
 
 
-def cases(seed: str, *, every: bool = False) -> Iterator[Case]:
-    """The behaviours drawn and all attacks."""
-    chance = random.Random(f"{seed}/traces")  # noqa: S311 - a choice
-    drawn = RUNS if every else sorted({RUNS[0], *chance.sample(RUNS, DRAWN)})
-    for name in drawn:
+def cases(seed: str, *, runs: Sequence[str] = RUNS) -> Iterator[Case]:
+    """These behaviours and all attacks."""
+    for name in runs:
         replay = _replayed(FOLDER / name, seed)
         if replay.parted:
             raise SuiteError(f"{name}: {replay.parted[0]}")

@@ -15,8 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-
 from tom_ref.errors import Reason
 from tools.vectors import _examples, _polarity
 
@@ -61,6 +59,8 @@ def serialize(content: Content) -> bytes:
 
 def problems(made: Mapping[str, Content], schema: Content) -> Iterator[str]:
     """What is wrong with the files' content, one line each."""
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - adapters load this package, too
+
     validator = Draft202012Validator(schema)
     seen: dict[str, str] = {}
     for path, content in sorted(made.items()):
@@ -130,6 +130,8 @@ def write(made: Mapping[str, Content], root: Path) -> int:
 def load_schema(root: Path) -> Content:
     """The JSON schema of vector files."""
     schema: Content = json.loads((root / SCHEMA).read_text(encoding="utf-8"))
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - as above
+
     Draft202012Validator.check_schema(schema)
     return schema
 
