@@ -342,7 +342,7 @@ class Replay:
         if not self.written:
             return
         world, up = self.world, set(state["up"])
-        for name in up & {*self.relays, "s", "r"}:
+        for name in sorted(up & {*self.relays, "s", "r"}):
             world.do(name, Wake(), self.clock(state, name))
         honest = {*self.relays, "r", "s"} - set(state["lost"]) - ({"s"} if state["liar"] else set())
         end = state["stamp"] + self.ttl
