@@ -92,6 +92,7 @@ def test_what_is_declared_equivalent_is_no_failure(monkeypatch: pytest.MonkeyPat
     idle = [case for case in suite("1") if case.id == "smoke-labelled"]
     monkeypatch.setattr(mutants, "control", lambda _: Killed("TOM-WIRE-006", "m", "c"))
     monkeypatch.setattr(mutants, "MOST_TRIES", 0)
+    monkeypatch.setattr(mutants, "recorded", dict)
     assert not try_rules(idle, ["TOM-ID-002"]).sound
     monkeypatch.setattr(mutants, "equivalents", lambda: {"TOM-ID-002": "a reason"})
     assert try_rules(idle, ["TOM-ID-002"]).sound
