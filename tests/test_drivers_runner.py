@@ -32,7 +32,17 @@ from tom_ref.effects import (
 from tom_ref.errors import Reason
 from tom_ref.frames import Address, Transport
 from tom_ref.identity import Identity
-from tom_ref.inputs import AddPeer, CommandError, FrameReceived, LinkUp, SendMessage, Start, Wake
+from tom_ref.inputs import (
+    AddPeer,
+    ClockSet,
+    CommandError,
+    FrameReceived,
+    Input,
+    LinkUp,
+    SendMessage,
+    Start,
+    Wake,
+)
 from tom_ref.node import Node, subnet_id
 
 SUBNET = subnet_id("test")
@@ -45,9 +55,14 @@ class TrioClock:
     def __init__(self) -> None:
         self.begin = trio.current_time()
         self.set_forward = 0
+        self.told = 0
 
     def now(self) -> int:
         return BEGIN + int((trio.current_time() - self.begin) * 1000) + self.set_forward
+
+    def take_step(self) -> int:
+        by, self.told = self.told, 0
+        return by
 
 
 class Recorder(MemoryStore):
@@ -312,6 +327,19 @@ async def test_a_clock_that_is_set_forward_is_noticed_soon(
         await trio.sleep(runner_module.LONGEST_SLEEP + 0.1)
         await runner.carried_out()
         assert "0 EXPIRED" in record.log
+
+
+async def test_a_node_is_told_first_that_its_clock_was_set(
+    inline: None, autojump_clock: trio.testing.MockClock
+) -> None:
+    """TOM-ROLES-137: before whatever comes next, and once."""
+    async with running() as (runner, _, clock):
+        seen: list[Input] = []
+        runner._trace = lambda _now, what, _effects: seen.append(what)
+        clock.told = clock.set_forward = 4_000_000
+        runner.feed(Wake())
+        runner.feed(Wake())
+        assert seen == [ClockSet(4_000_000), Wake(), Wake()]
 
 
 async def test_traces_leave_the_disk_within_a_second_of_any_commit(

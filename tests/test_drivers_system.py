@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
+import sys
 
 import pytest
 
 from tom_ref.constants import Purpose
-from tom_ref.drivers.system import DeterministicEntropy, SystemClock, VirtualClock, system_entropy
+from tom_ref.drivers.system import (
+    STEP,
+    DeterministicEntropy,
+    SystemClock,
+    VirtualClock,
+    _sleepless,
+    system_entropy,
+)
 
 
 class Machine:
@@ -18,13 +26,24 @@ class Machine:
     def __init__(self) -> None:
         self.wall = 1_700_000_000_000
         self.monotonic = 5_000
+        self.sleepless: int | None = 9_000
 
     def pass_time(self, milliseconds: int) -> None:
-        self.wall += milliseconds
         self.monotonic += milliseconds
+        self.sleep(milliseconds)
+
+    def sleep(self, milliseconds: int) -> None:
+        self.wall += milliseconds
+        if self.sleepless is not None:
+            self.sleepless += milliseconds
 
     def clock(self, floor: int = 0) -> SystemClock:
-        return SystemClock(floor, wall=lambda: self.wall, monotonic=lambda: self.monotonic)
+        return SystemClock(
+            floor,
+            wall=lambda: self.wall,
+            monotonic=lambda: self.monotonic,
+            sleepless=lambda: self.sleepless,
+        )
 
 
 def test_the_clock_follows_the_wall_clock() -> None:
@@ -35,6 +54,40 @@ def test_the_clock_follows_the_wall_clock() -> None:
     machine.wall += 7_200_000  # corrected, or woken up
     assert clock.now() == machine.wall
     assert clock.lead == 0
+
+
+def test_who_sets_the_wall_clock_forward_is_told_from_who_sleeps() -> None:
+    """TOM-ROLES-137: by the clock that nobody sets; without one nobody can tell."""
+    machine = Machine()
+    clock = machine.clock()
+    machine.pass_time(1_000)
+    machine.sleep(7_200_000)
+    machine.wall += STEP  # what is corrected little by little
+    clock.now()
+    assert clock.take_step() == 0
+    machine.pass_time(500)
+    machine.wall += 60_000
+    clock.now()
+    machine.wall += 5_000
+    assert clock.now() == machine.wall
+    assert clock.take_step() == 65_000
+    assert clock.take_step() == 0
+    machine.wall -= 90_000
+    clock.now()
+    assert clock.take_step() == 0, "set back, the clock goes on"
+    machine.sleepless = None
+    clock = machine.clock()
+    machine.wall += 7_200_000
+    clock.now()
+    assert clock.take_step() == 0
+
+
+def test_this_computer_can_tell() -> None:
+    """Linux and macOS have such a clock; where there is none, sleep and a step look alike."""
+    clock = SystemClock()
+    clock.now()
+    assert clock.take_step() == 0
+    assert (_sleepless() is not None) == (sys.platform in {"linux", "darwin"})
 
 
 def test_a_wall_clock_set_back_is_caught_up_with_at_half_speed() -> None:
@@ -96,6 +149,7 @@ def test_the_real_clock_runs() -> None:
 
 def test_a_virtual_clock_moves_forward_only() -> None:
     clock = VirtualClock(10)
+    assert clock.take_step() == 0
     clock.advance_to(20)
     assert clock.now() == 20
     with pytest.raises(ValueError, match="back"):

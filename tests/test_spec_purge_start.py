@@ -23,6 +23,7 @@ from tom_ref.inputs import (
     Acknowledge,
     AddPeer,
     ClockMeasured,
+    ClockSet,
     DialFailed,
     FrameReceived,
     LinkDown,
@@ -315,6 +316,49 @@ def test_what_is_kept_before_the_time_is_known_is_bounded(monkeypatch: pytest.Mo
     known = net.do("B", ClockMeasured(105, 0, 4))
     assert net["B"].node.linked == (net["C"].id,)
     assert not any(isinstance(frame, (HoldingAnswer, Receipt)) for frame in answers(known)), "dropped"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_clock_that_is_set_while_its_node_runs_moves_no_time(*, told: bool) -> None:
+    """TOM-ROLES-137, TOM-PURGE-009: set right, hours after the neighbours said so; untold, B forgets."""
+    net, _, message = shown_once()
+    again(net, "B", -YEAR, away=1_000)
+    for name in "AC":
+        net.do("B", ClockMeasured(net.opened("B", name), YEAR, 4))
+    net.queue.clear()
+    assert knows(net, "B")
+    net.skew["B"] = 0
+    said = net.do("B", ClockSet(YEAR)) if told else net.do("B", Wake())
+    assert not any(isinstance(effect, Report) for effect in said), "its clock is right now"
+    assert ((Table.SEEN, message) in net["B"].disk) is told
+    if told:
+        assert net["B"].node.clock_offset == 0
+        net.do("B", ClockMeasured(net["B"].links["C"], 0, 4))
+        assert net["B"].node.clock_offset == 0
+
+
+def test_a_clock_that_is_set_wrong_while_its_node_runs_is_said() -> None:
+    """TOM-ROLES-130, 137: the others' time goes on; before it is known, the written reading does."""
+    net, _, message = shown_once()
+    net.skew["B"] = YEAR
+    said = net.do("B", ClockSet(YEAR))
+    assert [effect.event for effect in said if isinstance(effect, Report)] == [Event.CLOCK_OFF]
+    assert net["B"].node.clock_offset == -YEAR
+    again(net, "B", -YEAR)
+    net.skew["B"] = YEAR
+    net.do("B", ClockSet(2 * YEAR))
+    assert not knows(net, "B")
+    assert (Table.SEEN, message) in net["B"].disk
+    assert net["B"].node.clock_offset == -YEAR
+
+
+def test_who_never_knew_the_time_goes_by_its_clock_when_it_is_set() -> None:
+    """TOM-ROLES-137: a new node on a computer that learns the time only after it has started."""
+    net = Homes()
+    net.add("N", skew=-YEAR)
+    net.skew["N"] = 0
+    net.do("N", ClockSet(YEAR))
+    assert net["N"].node.clock_offset == 0
 
 
 def test_without_links_the_time_that_they_agreed_on_goes_on() -> None:

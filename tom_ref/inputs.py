@@ -84,6 +84,16 @@ class ClockMeasured:
 
 
 @frozen
+class ClockSet:
+    """Somebody set the device's clock by so many ms, forward or back, since the last input (TOM-ROLES-137).
+
+    Not time that passed, also not while the device slept.
+    """
+
+    by: int
+
+
+@frozen
 class DialFailed:
     """No link to this node could be made."""
 
@@ -203,6 +213,7 @@ NetworkInput = (
     | LinkWritable
     | LinkCongested
     | ClockMeasured
+    | ClockSet
     | DialFailed
     | FrameReceived
     | Wake

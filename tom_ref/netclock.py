@@ -58,6 +58,15 @@ class NetworkClock:
         if self._offsets.pop(link, None) is not None:
             self._settle()
 
+    def shift(self, by: int) -> None:
+        """This node's own clock was set by so many ms: network time stays where it was (TOM-ROLES-137).
+
+        Who never knew it has nothing better than the clock, and goes by that.
+        """
+        self._offsets = {link: (peer, offset - by) for link, (peer, offset) in self._offsets.items()}
+        if self._known:
+            self._offset -= by
+
     def _settle(self) -> None:
         """The median with this node's own clock as one; of the two in the middle, the one nearer to it.
 

@@ -66,6 +66,7 @@ from tom_ref.inputs import (
     AskHolding,
     Begin,
     ClockMeasured,
+    ClockSet,
     CommandError,
     DialFailed,
     Found,
@@ -302,6 +303,9 @@ class Node:
         ``CommandError`` for a command that can't be carried out, and nothing else.
         """
         self._device = now
+        if type(what) is ClockSet:
+            self._clock.shift(what.by)
+            self._lead -= what.by
         self._now = max(self._now, now + self.clock_offset)
         # What was erased before a command that was refused is still to be carried out.
         step, self._unfinished = self._unfinished or Step(self._now), None
@@ -463,6 +467,11 @@ class Node:
             self._go_on(step, early)
         elif early is not None and self._clock.disputed and not disputed:
             step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-what.offset} ms, or the neighbour's")
+
+    def _clock_set(self, step: Step, _: ClockSet) -> None:
+        """The time goes on as before (TOM-ROLES-137); whether the clock is right now is another matter."""
+        if self._clock.off:
+            step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
 
     # --- before the time is known -------------------------------------------------------------------------
 
@@ -1197,6 +1206,7 @@ class Node:
         LinkWritable: _link_writable,
         LinkCongested: _link_congested,
         ClockMeasured: _clock_measured,
+        ClockSet: _clock_set,
         DialFailed: _dial_failed,
         FrameReceived: _frame_received,
         SendMessage: _send_message,

@@ -38,7 +38,7 @@ from tom_ref.effects import (
     SendFrame,
     Signalled,
 )
-from tom_ref.inputs import Input, Start, Wake
+from tom_ref.inputs import ClockSet, Input, Start, Wake
 from tom_ref.node import Node
 
 _LOG: Final = logging.getLogger(__name__)
@@ -65,6 +65,10 @@ class Clock(Protocol):
 
     def now(self) -> int:
         """The time in ms."""
+        ...
+
+    def take_step(self) -> int:
+        """By how many ms somebody set the clock since this was asked last; 0 where nobody can tell."""
         ...
 
 
@@ -185,15 +189,21 @@ class Runner:
         if self._stopped:
             raise self._stop_error()
         now = self._clock.now()
+        by = self._clock.take_step()
+        if by:
+            self._step(ClockSet(by), now)
+        self._step(what, now)
+        deadline = self.node.next_deadline()
+        if deadline is not None and (self._alarm_at is None or deadline < self._alarm_at):
+            self._alarm.set()
+
+    def _step(self, what: Input, now: int) -> None:
         effects = self.node.step(what, now)
         if self._trace is not None:
             self._trace(now, what, effects)
         if effects:
             self._filling.add(effects, now)
             self._work.set()
-        deadline = self.node.next_deadline()
-        if deadline is not None and (self._alarm_at is None or deadline < self._alarm_at):
-            self._alarm.set()
 
     async def room(self) -> None:
         """Wait while a full group waits for the disk; sources of inputs that can wait come here first."""

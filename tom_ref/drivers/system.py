@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Final
@@ -28,6 +29,19 @@ def _monotonic() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+_SLEEPLESS: Final[int | None] = getattr(
+    time, "CLOCK_MONOTONIC" if sys.platform == "darwin" else "CLOCK_BOOTTIME", None
+)
+"""The system's clock that nobody sets and that goes on while the computer sleeps, where it has one."""
+
+STEP: Final = 1_000
+"""ms: the wall clock and that clock part by more only when somebody sets the former."""
+
+
+def _sleepless() -> int | None:
+    return None if _SLEEPLESS is None else time.clock_gettime_ns(_SLEEPLESS) // 1_000_000
+
+
 class SystemClock:
     """Milliseconds since the Unix epoch that never go back within a process.
 
@@ -39,10 +53,18 @@ class SystemClock:
     """
 
     def __init__(
-        self, floor: int = 0, *, wall: MillisecondSource = _wall, monotonic: MillisecondSource = _monotonic
+        self,
+        floor: int = 0,
+        *,
+        wall: MillisecondSource = _wall,
+        monotonic: MillisecondSource = _monotonic,
+        sleepless: Callable[[], int | None] = _sleepless,
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
+        self._sleepless = sleepless
+        self._slept = sleepless()
+        self._set_by = 0
         self._now = max(floor, wall())
         self._read_at = monotonic()
         self._warned = False
@@ -52,6 +74,9 @@ class SystemClock:
         monotonic = self._monotonic()
         elapsed = max(0, monotonic - self._read_at)
         wall = self._wall()
+        passed, self._slept = self._slept, self._sleepless()
+        if passed is not None and self._slept is not None and wall - self._now > self._slept - passed + STEP:
+            self._set_by += wall - self._now - (self._slept - passed)
         if wall >= self._now:
             self._now = wall
             self._read_at = monotonic
@@ -61,6 +86,11 @@ class SystemClock:
             self._read_at += elapsed - elapsed % 2
             self._warn(self._now - wall)
         return self._now
+
+    def take_step(self) -> int:
+        """By how many ms somebody set the wall clock forward since this was asked last, as far as known."""
+        by, self._set_by = self._set_by, 0
+        return by
 
     @property
     def lead(self) -> int:
@@ -86,6 +116,10 @@ class VirtualClock:
     def now(self) -> int:
         """The time in ms since the epoch."""
         return self._now
+
+    def take_step(self) -> int:
+        """Nobody sets it."""
+        return 0
 
     def advance_to(self, now: int) -> None:
         """Move to a time; raises ``ValueError`` for an earlier one."""
