@@ -416,6 +416,7 @@ def init_command(language: Literal["ts", "rust", "c", "python"], folder: Path) -
         print(path)
     steps = [" ".join(words) for words in about.build]
     print("\nin this folder:  " + " && ".join([*steps, "tom-conformance smoke -- " + " ".join(about.run)]))
+    print("what comes next: docs/writing-a-port.md")
     return AS_DECLARED
 
 

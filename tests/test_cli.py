@@ -442,10 +442,18 @@ def test_a_port_in_use(alice: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        for command in (("node", "--listen", place), ("listen", "--at", place)):
+        measured = ("node", "--listen", "127.0.0.1:0", "--metrics", place)
+        for command in (("node", "--listen", place), ("listen", "--at", place), measured):
             done = tom(*command, "-i", alice)
             refused(done, 1, f"already listens at {place}", "choose another port, or 0")
             assert done.stdout == b""
+            assert (b"--metrics" in done.stderr) is (command is measured)
+
+
+def test_a_file_that_is_no_identity(tmp_path: Path) -> None:
+    other = tmp_path / "README.md"
+    other.write_text("hello", encoding="utf-8")
+    refused(tom_here("status", "-i", other), 2, "is no identity")
 
 
 def test_addresses_that_are_none(alice: Path, bob: tuple[Path, str]) -> None:

@@ -169,3 +169,14 @@ def test_a_refused_load_keeps_no_lock(path: Path) -> None:
         secret_file.load(path)
     path.write_bytes(whole)
     secret_file.load(path).close()
+
+
+def test_what_is_no_secret_file_is_told_from_what_is_sealed_or_not_to_be_read(path: Path) -> None:
+    secret_file.create(path, SECRET, "correct horse", ENTROPY)
+    assert secret_file.is_one(path)
+    assert secret_file.is_one(path.parent), "a folder can't be read: whoever opens it says so"
+    other = path.parent / "README.md"
+    other.write_text("hello", encoding="utf-8")
+    assert not secret_file.is_one(other)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert not secret_file.is_one(path)

@@ -37,7 +37,7 @@ def span(text: str, what: str) -> range:
     """Numbers from one up to before another, given as ``0-5``."""
     first, dash, end = text.partition("-")
     if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise ExperimentUsageError(f"{what} is two numbers, such as 0-5.")
+        raise ExperimentUsageError(f"{what} is two numbers, the lower one first, such as 0-5.")
     return range(int(first), int(end))
 
 

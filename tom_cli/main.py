@@ -39,7 +39,13 @@ from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import DEFAULT_TTL, KEY_BYTES, MAX_CONTENT, MAX_TTL
 from tom_ref.crypto import Secret32
 from tom_ref.drivers import control, library, secret_file
-from tom_ref.drivers.errors import AddressError, ControlError, NotDelivered, UnreachableError
+from tom_ref.drivers.errors import (
+    AddressError,
+    ControlError,
+    ListenError,
+    NotDelivered,
+    UnreachableError,
+)
 from tom_ref.drivers.system import system_entropy
 from tom_ref.drivers.tcp import parse_host_port, parse_node_id
 from tom_ref.effects import Event, Report
@@ -308,6 +314,8 @@ def _identity_path(identity: Path | None) -> Path:
     if not path.exists():
         made = f"tom id new {path}" if identity else "tom id new"
         raise UsageError(f"There is no identity at {path}. Make one: {made}")
+    if not secret_file.is_one(path):
+        raise UsageError(f"{path} is no identity, or a damaged one. tom id new makes them.")
     return path
 
 
@@ -472,7 +480,10 @@ async def _serve_metrics(
     """Serve figures for Prometheus; returns where."""
     # Loaded only where it is wanted: it takes a quarter of a second.
     driver = importlib.import_module("tom_ref.drivers.metrics")
-    return tuple(f"http://{one}/metrics" for one in await nursery.start(driver.serve, opened, *place))
+    try:
+        return tuple(f"http://{one}/metrics" for one in await nursery.start(driver.serve, opened, *place))
+    except ListenError as error:
+        raise RefusedError(f"--metrics: {error}") from error
 
 
 def _show_start(
@@ -487,7 +498,7 @@ def _show_start(
     out().print(f"[bold]{opened.address or f'{opened.id}@HOST:{port}'}", soft_wrap=True)
     if opened.address is None:
         out().print("HOST stands for a name or address of this computer.", style="dim")
-    out().print(_hint(opened, path), style="dim")
+    out().print(_hint(opened, path), style="dim", soft_wrap=True)
     if metrics:
         out().print(f"Figures for Prometheus: {' '.join(metrics)}", style="dim", soft_wrap=True)
 
@@ -507,10 +518,10 @@ def _hint(opened: library.OpenNode, path: Path) -> str:
     named = "" if path == default_identity() else f" -i {path}"
     status = opened.status()
     if status.standing is Standing.JOINING:
-        return f"Joining. Who is there: tom status{named}. Ctrl-C ends the node."
+        return f"Joining; Ctrl-C ends the node. Who is there: tom status{named}"
     count = 0 if status.record is None else len(status.record.roster)
     alone = "Alone so far" if count == 1 else f"One of {count} members"
-    return f"{alone}. Invite others: tom invite{named}. Who is there: tom status{named}."
+    return f"{alone}. Invite others: tom invite{named} · who is there: tom status{named}"
 
 
 # --- the running node ---------------------------------------------------------------------------------
@@ -642,7 +653,8 @@ def _show_report(report: Report, *, json_: bool) -> None:
         return
     line = Text(_clock(time.time_ns() // 1_000_000), style="dim")
     line.append(f"  {report.event.value.replace('_', ' '):<19}", style="default not dim")
-    line.append(f"  {short(name)}", style="cyan not dim")
+    if any(report.peer):
+        line.append(f"  {short(name)}", style="cyan not dim")
     if report.message_id is not None:
         line.append(f"  {report.message_id.hex()[:8]}")
     if report.detail:

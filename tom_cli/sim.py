@@ -134,7 +134,7 @@ def seeds_of(text: str) -> tuple[int, int]:
     """From one seed up to before another; raises :class:`SimulationUsageError`."""
     first, dash, end = text.partition("-")
     if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise SimulationUsageError("--seeds is two numbers, such as 0-100.")
+        raise SimulationUsageError("--seeds is two numbers, the lower one first, such as 0-100.")
     return int(first), int(end)
 
 

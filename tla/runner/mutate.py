@@ -15,6 +15,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from difflib import get_close_matches
 from pathlib import Path
 
 from attrs import frozen
@@ -185,10 +186,14 @@ def without_guard(instance: Instance, root: Path, wanted: str) -> dict[str, str]
     guards = [one for one in mutants_of([instance], root, None, (instance.kind,)) if one.change == "drop"]
     asked = " ".join(wanted.split())
     fitting = [one for one in guards if asked in f"{one.action}: {one.guard}"]
+    if not fitting:
+        near = get_close_matches(asked, [f"{one.action}: {one.guard}" for one in guards], 5, 0.0)
+        fits = f"none of the {len(guards)} guards of {instance.name} fits; the nearest are"
+        raise RunnerError(f"--drop {wanted!r}: {fits}\n  " + "\n  ".join(near))
     if len(fitting) != 1:
-        among = [f"\n  {one.action}: {one.guard}" for one in fitting or guards]
+        among = [f"\n  {one.action}: {one.guard}" for one in fitting]
         raise RunnerError(
-            f"--drop {wanted}: {len(fitting)} guards of {instance.name} fit, of these:{''.join(among)}"
+            f"--drop {wanted!r}: {len(fitting)} guards of {instance.name} fit, of these:{''.join(among)}"
         )
     (guard,) = fitting
     sources = dict(sources_of(instance.module, library_of(root)))

@@ -141,6 +141,18 @@ def _read(target: Path, passphrase: str | None, *, lock: bool) -> tuple[Secret32
         raise
 
 
+def is_one(path: str | os.PathLike[str]) -> bool:
+    """Whether a file can be a secret file, sealed or not; ``True`` as well for what can't be read."""
+    try:
+        with Path(path).open("rb") as file:
+            decode_secret_file(file.read(MAX_FILE + 1), None)
+    except ProtocolError as error:
+        return error.reason is not Reason.BAD_SECRET_FILE
+    except OSError:
+        pass
+    return True
+
+
 def load_or_create(
     path: str | os.PathLike[str], passphrase: str | None, entropy: Entropy
 ) -> tuple[LockedSecret, bool]:
