@@ -107,14 +107,12 @@ LEVELS: Final[Mapping[int, str]] = {
     5: "roles: draft, terms, records",
     6: "purge, custody, balance",
     7: "conversations of several nodes",
-    8: "live, over real sockets",
 }
 PROFILES: Final[Mapping[str, frozenset[int]]] = {
     "smoke": frozenset({0}),
     "codec": frozenset(range(3)),
     "core": frozenset(range(5)),
     "full": frozenset(range(8)),
-    "live": frozenset({8}),
 }
 
 

@@ -38,7 +38,7 @@ OWN_CHECK: Final = 4
 
 MOST_EXPLAINED: Final = 10
 
-Profile = Literal["smoke", "codec", "core", "full", "live"]
+Profile = Literal["smoke", "codec", "core", "full"]
 
 app = App(
     name="tom-conformance",
