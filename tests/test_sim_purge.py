@@ -77,6 +77,12 @@ def test_half_of_the_clocks_that_a_node_sees_are_wrong() -> None:
     assert row.broken == "", row.story
 
 
+def test_a_message_written_right_before_the_check_may_be_on_its_way() -> None:
+    """DeliveredInTime is about what has had the time for a delivery."""
+    row = run_one(PurgeSetup(849))
+    assert row.broken == "", row.story
+
+
 def test_the_same_day_again() -> None:
     """Byte for byte, whatever the process did before."""
     calm = PurgeSetup(8, nodes=3, faults=CALM)

@@ -289,7 +289,9 @@ class Purging(Simulation):
                 f"node {host.index} still waits for the time, though most clocks that it sees are right",
             )
         for letter in self.forgetting.undelivered(self._reach):
-            raise PromiseError("DeliveredInTime", f"{letter} waits, though a holder reaches its recipient")
+            if letter.born <= self.world.now - PATIENCE:
+                waits = f"{letter} waits, though a holder reaches its recipient"
+                raise PromiseError("DeliveredInTime", waits)
 
     def _reach(self, one: int, other: int) -> bool:
         """Whether two computers have been on, in a calm, for as long as a delivery takes, in one subnet."""
