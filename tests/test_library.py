@@ -244,9 +244,9 @@ async def test_send_waits_for_room_and_send_nowait_refuses() -> None:
     with trio.fail_after(DEADLINE):
         async with open_node(None) as node:
             for _ in range(MAX_PENDING - 1):
-                node.send_nowait(NOBODY, b"", ttl=50)
+                node.send_nowait(NOBODY, b"")
             before = node.writable
-            last = node.send_nowait(NOBODY, b"", ttl=50)
+            last = node.send_nowait(NOBODY, b"")
             assert (before, node.writable) == (True, False)
             with pytest.raises(NoRoomError):
                 node.send_nowait(NOBODY, b"")
