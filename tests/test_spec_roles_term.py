@@ -516,7 +516,7 @@ def test_a_corrupt_disk_is_said_to_be_corrupt() -> None:
     ],
 )
 def test_a_vote_that_breaks_one_rule_is_refused(changes: dict[str, Any], reason: Reason) -> None:
-    """TOM-ROLES-025, 117, 163."""
+    """TOM-ROLES-025, 117, 136."""
     term = make(SUBNET, others(1)[0])
     term.on_proposal(BLOCK, at(1))
     bad = term.on_vote(vote_for(others(1)[1], BLOCK.header, **changes), at(1))

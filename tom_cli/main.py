@@ -314,6 +314,12 @@ def _identity_path(identity: Path | None) -> Path:
     if not path.exists():
         made = f"tom id new {path}" if identity else "tom id new"
         raise UsageError(f"There is no identity at {path}. Make one: {made}")
+    return path
+
+
+def _running_path(identity: Path | None) -> Path:
+    """The identity of a running node that is asked for something: nobody else reads its secret file here."""
+    path = _identity_path(identity)
     if not secret_file.is_one(path):
         raise UsageError(f"{path} is no identity, or a damaged one. tom id new makes them.")
     return path
@@ -545,7 +551,7 @@ def invite(
     """
     if math.isnan(hours) or not 0 < hours <= MOST_HOURS:
         raise UsageError(f"--hours is a number above 0, at most {MOST_HOURS}.")
-    path = _identity_path(identity)
+    path = _running_path(identity)
     answer = _run_for(subnet.request, path, do="invite", valid_for=round(hours * 3_600_000))
     text = answer["invitation"]
     if json_:
@@ -572,7 +578,7 @@ def status(
 
     On a terminal it goes on showing it until it is interrupted.
     """
-    path = _identity_path(identity)
+    path = _running_path(identity)
     ask = partial(subnet.request, path, do="status")
     render = (lambda known, _: subnet.render_health(known)) if health else subnet.render_status
     if not json_ and not once and sys.stdout.isatty():
@@ -615,7 +621,7 @@ def purge_audit(
         raise UsageError("A message id is 64 hexadecimal digits, as tom send --json shows it.")
     milliseconds = int(wait * 1000)
     asked = {"do": "holding", "message_id": message.lower(), "wait": milliseconds}
-    held = _run_for(subnet.request, _identity_path(identity), **asked)["holdings"]
+    held = _run_for(subnet.request, _running_path(identity), **asked)["holdings"]
     if json_:
         tell_json(message_id=message.lower(), holdings=purge.explained(held))
     else:
@@ -626,7 +632,7 @@ def purge_audit(
 @app.command(help_epilogue=_examples("tom leave", "tom leave -i carol.tom"))
 def leave(*, identity: IdentityPath = None) -> int:
     """Let this identity's running node ask to be left out of the next record."""
-    _run_for(subnet.request, _identity_path(identity), do="leave")
+    _run_for(subnet.request, _running_path(identity), do="leave")
     out().print("Asked. The node is left out of the next record; until then it stays a member.", style="dim")
     return 0
 

@@ -163,7 +163,7 @@ class Term:
         return work.output()
 
     def on_vote(self, vote: Vote, now: int) -> TermOutput:
-        """Take a validator's vote (TOM-ROLES-025, 117, 163)."""
+        """Take a validator's vote (TOM-ROLES-025, 117, 136)."""
         work = _Work()
         try:
             self._count(work, vote, now)
