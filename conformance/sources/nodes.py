@@ -518,6 +518,23 @@ def _erased_at_start(stage: Stage) -> None:
     stage.inspect()
 
 
+def _offered_again(stage: Stage, *, away: int = 0) -> bytes:
+    """B has shown a message, and waits for the time after a start; returns the envelope."""
+    stage.link("A", "B")
+    envelope = stage.send(route=Route.DIRECT_FIRST)
+    stage.run()
+    stage.now += away
+    stage.restart()
+    return envelope
+
+
+def _linked_early(stage: Stage) -> int:
+    """A and B knew each other, and the port waits for the time after a start; returns their link."""
+    stage.cut(stage.link("A", "B"))
+    stage.restart()
+    return stage.open("A", "B")
+
+
 @_scene(
     "what comes over a link before the time is known is taken up when it is",
     "B",
@@ -526,10 +543,7 @@ def _erased_at_start(stage: Stage) -> None:
     "TOM-PURGE-054",
 )
 def _taken_up(stage: Stage) -> None:
-    stage.link("A", "B")
-    envelope = stage.send(route=Route.DIRECT_FIRST)
-    stage.run()
-    stage.restart()
+    envelope = _offered_again(stage)
     link = stage.open("A", "B")
     stage.inject(link, envelope)
     stage.do("B", ClockMeasured(link, 0, 4))
@@ -546,11 +560,7 @@ def _taken_up(stage: Stage) -> None:
     pair="node-taken-up",
 )
 def _contradicted(stage: Stage) -> None:
-    stage.link("A", "B")
-    envelope = stage.send(route=Route.DIRECT_FIRST)
-    stage.run()
-    stage.now += YEAR
-    stage.restart()
+    envelope = _offered_again(stage, away=YEAR)
     link = stage.open("A", "B")
     stage.inject(link, envelope)
     stage.do("B", ClockMeasured(link, -YEAR, 4))
@@ -564,9 +574,7 @@ def _contradicted(stage: Stage) -> None:
     "TOM-PURGE-051",
 )
 def _sent_before(stage: Stage) -> None:
-    stage.cut(stage.link("A", "B"))
-    stage.restart()
-    link = stage.open("A", "B")
+    link = _linked_early(stage)
     stage.now += TTL
     stage.send(route=Route.DIRECT_FIRST)
     stage.inspect()
@@ -585,9 +593,7 @@ def _sent_before(stage: Stage) -> None:
     pair="node-sent-before",
 )
 def _never_dated(stage: Stage) -> None:
-    stage.cut(stage.link("A", "B"))
-    stage.restart()
-    link = stage.open("A", "B")
+    link = _linked_early(stage)
     stage.send(route=Route.DIRECT_FIRST)
     stage.do("A", ClockMeasured(link, YEAR, 4))
     stage.now += TTL + EPS2
@@ -603,9 +609,7 @@ def _never_dated(stage: Stage) -> None:
     pair="node-taken-up",
 )
 def _not_redated(stage: Stage) -> None:
-    stage.cut(stage.link("A", "B"))
-    stage.restart()
-    link = stage.open("A", "B")
+    link = _linked_early(stage)
     stage.do("B", ClockMeasured(link, -YEAR, 4))
     stage.do("B", ClockMeasured(link, 0, EPS2 + 1))
     stage.do("B", Wake())
@@ -620,10 +624,7 @@ def _not_redated(stage: Stage) -> None:
     pair="node-taken-up",
 )
 def _one_clock(stage: Stage) -> None:
-    stage.link("A", "B")
-    envelope = stage.send(route=Route.DIRECT_FIRST)
-    stage.run()
-    stage.restart()
+    envelope = _offered_again(stage)
     for link in [stage.open("A", "B"), stage.open("B", "A")]:
         stage.do("B", ClockMeasured(link, YEAR, 4))
     stage.inject(link, envelope)
@@ -657,9 +658,7 @@ def _one_early_too_many(stage: Stage) -> None:
 
 def _early_links(stage: Stage) -> int:
     """B waits for the time with all the links that may wait; returns the last."""
-    stage.cut(stage.link("A", "B"))
-    stage.restart()
-    first = stage.open("A", "B")
+    first = _linked_early(stage)
     descriptor = stage.held["A"].node.descriptor
     for link in range(first + 1, first + constants.MAX_LINKS):
         stage.do("B", LinkUp(link, descriptor, initiated=False))

@@ -9,6 +9,7 @@ them again and says which file differs.
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,28 +33,13 @@ DRAWN: Final = 8
 
 def played(source: str, seed: str, *, drawn: bool) -> Iterator[Case]:
     """Play the scenes of one source; of the behaviours of the model those drawn, or those that are kept."""
-    from conformance.sources import (  # noqa: PLC0415 - they load what the tests have
-        chains,
-        forks,
-        subnets,
-        talks,
-        terms,
-        traces,
-    )
-    from tests.purge_world import RUNS  # noqa: PLC0415 - as above
-
-    if source == "traces":
-        count = len(RUNS)
-        kept = [RUNS[place * count // KEPT_RUNS] for place in range(KEPT_RUNS)]
-        return traces.cases(seed, runs=_drawn(RUNS, seed) if drawn else kept)
-    makers: dict[str, Callable[[str], Iterator[Case]]] = {
-        "chains": chains.cases,
-        "forks": forks.cases,
-        "subnets": subnets.cases,
-        "talks": talks.cases,
-        "terms": terms.cases,
-    }
-    return makers[source](seed)
+    # Only who plays scenes loads the modules, which need what the tests have.
+    make: Callable[..., Iterator[Case]] = importlib.import_module(f"conformance.sources.{source}").cases
+    if source != "traces":
+        return make(seed)
+    runs = importlib.import_module("tests.purge_world").RUNS
+    kept = [runs[place * len(runs) // KEPT_RUNS] for place in range(KEPT_RUNS)]
+    return make(seed, runs=_drawn(runs, seed) if drawn else kept)
 
 
 def _drawn(names: Sequence[str], seed: str) -> list[str]:
