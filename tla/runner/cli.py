@@ -25,7 +25,7 @@ from tla.runner.manifest import Pin, read_manifest, sha256_of, write_manifest
 from tla.runner.mutate import mutate, without_guard
 from tla.runner.story import tell
 from tla.runner.tables import FILES, Tables, update
-from tla.runner.tlc import PROCESSES, CancelledError, Result, run_instance, run_named, run_tlc
+from tla.runner.tlc import PROCESSES, CancelledError, run_instance
 from tla.runner.traces import check_traces, generate, traced
 from tla.runner.validate import validate
 
@@ -172,20 +172,13 @@ def changed(instance: Instance, settings: Sequence[str]) -> Config:
     return config
 
 
-def _run_without(instance: Instance, root: Path, config: Config, guard: str) -> Result:
-    sources = without_guard(instance, root, guard)
-    return run_named(lambda one: run_tlc(sources, instance.module_name, one), config, instance.violates)
-
-
 def _explain(arguments: argparse.Namespace) -> Exit:
     console = _console()
     for instance in select(load_instances(arguments.root, arguments.name), tier="deep", only=arguments.name):
         config = changed(instance, arguments.set)
-        result = (
-            run_instance(instance, library_of(arguments.root), config=config)
-            if arguments.drop is None
-            else _run_without(instance, arguments.root, config, arguments.drop)
-        )
+        drop = arguments.drop
+        sources = None if drop is None else without_guard(instance, arguments.root, drop)
+        result = run_instance(instance, library_of(arguments.root), config=config, sources=sources)
         tell(instance, result, console)
     return Exit.OK
 

@@ -195,10 +195,13 @@ def without_guard(instance: Instance, root: Path, wanted: str) -> dict[str, str]
         raise RunnerError(
             f"--drop {wanted!r}: {len(fitting)} guards of {instance.name} fit, of these:{''.join(among)}"
         )
-    (guard,) = fitting
-    sources = dict(sources_of(instance.module, library_of(root)))
-    sources[guard.module] = apply_change(sources[guard.module], guard.place, guard.change)
-    return sources
+    return mutated(sources_of(instance.module, library_of(root)), fitting[0])
+
+
+def mutated(sources: Mapping[str, str], mutant: Mutant) -> dict[str, str]:
+    """The modules' texts with one guard changed."""
+    changed = apply_change(sources[mutant.module], mutant.place, mutant.change)
+    return {**sources, mutant.module: changed}
 
 
 def judges_for(
@@ -396,8 +399,7 @@ class Arena:
 
     def run(self, mutant: Mutant, instance: Instance, pin: Pin) -> Result:
         """Run an instance with the mutated module; :class:`OvergrownError` as soon as that tells."""
-        sources = dict(self.sources[instance.name])
-        sources[mutant.module] = apply_change(sources[mutant.module], mutant.place, mutant.change)
+        sources = mutated(self.sources[instance.name], mutant)
 
         def watch(output: Output) -> None:
             # The original ends, well or badly, at so many states; one that goes on is another.

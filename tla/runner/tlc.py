@@ -333,15 +333,16 @@ def run_instance(
     library: Sequence[Path],
     *,
     config: Config | None = None,
+    sources: Mapping[str, str] | None = None,
     coverage: bool = False,
     small: bool = False,
     watch: Watcher | None = None,
     tools: Toolbox | None = None,
     heap_megabytes: int = 2048,
 ) -> Result:
-    """Run a declared instance, by its own configuration or another."""
+    """Run a declared instance, by its own configuration and modules or others."""
     config = config or instance.read_config()
-    sources = sources_of(instance.module, list(library))
+    sources = sources or sources_of(instance.module, list(library))
 
     def run(chosen: Config) -> Result:
         return run_tlc(
