@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import trio
 import trio.testing
 
 import tom_ref
+from tests.tutorial import blocks
 from tom_ref.bech32m import node_id_to_text
 from tom_ref.constants import MAX_CONTENT, MAX_PENDING
 from tom_ref.crypto import Secret32, verify
@@ -99,12 +99,15 @@ async def test_a_message_arrives_and_its_receipt_comes_back() -> None:
         assert "hello" not in repr(message) + repr(delivery)
 
 
+def programs(page: Path) -> list[str]:
+    """The Python programs that a page shows."""
+    return [block.body for block in blocks(page) if block.language == "python"]
+
+
 async def test_the_program_of_the_readme_does_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (program,) = re.findall(
-        r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )
+    (program,) = programs(README)
     monkeypatch.chdir(tmp_path)
     with trio.fail_after(DEADLINE):
         async with open_node("bob.tom", listen=ANYWHERE, found=True) as bob:
@@ -128,9 +131,7 @@ def test_the_first_program_of_the_docs_runs_again_in_the_same_folder(
 ) -> None:
     """TOM-ROLES-062: the second time Bob listens elsewhere, and only the new invitation says where."""
     page = README.parent / "docs" / "use-the-library.md"
-    program = re.findall(
-        r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-    )[0].replace("trio.run(main)", "")
+    program = programs(page)[0].replace("trio.run(main)", "")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(compile(program, page.name, "exec"), names)

@@ -33,11 +33,11 @@ Out = Annotated[
 AsJson = Annotated[bool, Parameter(name="--json", help="One JSON document for programs.", negative=())]
 
 
-def span(text: str, what: str) -> range:
-    """Numbers from one up to before another, given as ``0-5``."""
+def span(text: str, what: str, example: str = "0-5") -> range:
+    """Numbers from one up to before another, given as ``0-5``; ``example`` is for the complaint."""
     first, dash, end = text.partition("-")
     if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise ExperimentUsageError(f"{what} is two numbers, the lower one first, such as 0-5.")
+        raise ExperimentUsageError(f"{what} is two numbers, the lower one first, such as {example}.")
     return range(int(first), int(end))
 
 

@@ -131,11 +131,9 @@ def _minutes(text: str) -> tuple[int, int]:
 
 
 def seeds_of(text: str) -> tuple[int, int]:
-    """From one seed up to before another; raises :class:`SimulationUsageError`."""
-    first, dash, end = text.partition("-")
-    if not (dash and first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise SimulationUsageError("--seeds is two numbers, the lower one first, such as 0-100.")
-    return int(first), int(end)
+    """From one seed up to before another; raises ``ExperimentUsageError``."""
+    seeds = experiments.span(text, "--seeds", "0-100")
+    return seeds.start, seeds.stop
 
 
 def console_for(*, json_: bool) -> Console:

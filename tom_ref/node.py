@@ -462,7 +462,7 @@ class Node:
             return
         self._clock.measure(what.link, peer, what.offset, what.round_trip)
         if self._clock.off and not was:
-            step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
+            self._say_clock_off(step)
         if early is not None and self._clock.known:
             self._go_on(step, early)
         elif early is not None and self._clock.disputed and not disputed:
@@ -471,7 +471,10 @@ class Node:
     def _clock_set(self, step: Step, _: ClockSet) -> None:
         """The time goes on as before (TOM-ROLES-137); whether the clock is right now is another matter."""
         if self._clock.off:
-            step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
+            self._say_clock_off(step)
+
+    def _say_clock_off(self, step: Step) -> None:
+        step.report(Event.CLOCK_OFF, self.node_id, detail=f"{-self._clock.offset} ms")
 
     # --- before the time is known -------------------------------------------------------------------------
 

@@ -75,8 +75,9 @@ class SystemClock:
         elapsed = max(0, monotonic - self._read_at)
         wall = self._wall()
         passed, self._slept = self._slept, self._sleepless()
-        if passed is not None and self._slept is not None and wall - self._now > self._slept - passed + STEP:
-            self._set_by += wall - self._now - (self._slept - passed)
+        if passed is not None and self._slept is not None:
+            step = wall - self._now - (self._slept - passed)
+            self._set_by += step if step > STEP else 0
         if wall >= self._now:
             self._now = wall
             self._read_at = monotonic
